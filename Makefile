@@ -1,0 +1,70 @@
+# The whole workflow. `make test` and `make demo` need Python >= 3.11 and nothing else: every verb makes .venv ready first.
+#   PYTHON=python3.12   which Python makes .venv            (default: the first on PATH that is new enough)
+#   WORKERS=2           how many test processes              ARGS='-k frames -x'   further arguments for pytest
+#   NAME=codec          one benchmark instead of all
+
+.DEFAULT_GOAL := help
+.PHONY: help ready demo test check lint types architecture schema coverage fix bench interop fuzz soak lock clean
+
+PY := .venv/bin/python
+WORKERS ?= 2
+ARGS ?=
+NAME ?= $(basename $(notdir $(wildcard bench/[a-z]*.py)))
+
+export PYTHON
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+ready: ## make .venv, or find that it is made
+	@sh tools/setup.sh
+
+demo: ready ## the tour: what Taskhand does, in one command
+	@$(PY) -m supervisor demo
+
+test: ready ## all tests but interop and soak
+	@$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+# The tests come last: whoever reads the end of the output, a person or a CI, wants their summary.
+check: lint types architecture schema coverage test ## everything CI runs
+
+lint: ready
+	@$(PY) -m ruff format --check --quiet
+	@$(PY) -m ruff check --quiet
+	@echo "lint: clean"
+
+types: ready
+	@$(PY) -m mypy
+
+architecture: ready
+	@.venv/bin/lint-imports
+
+schema: ready
+	@if [ -f schema.json ]; then $(PY) -m supervisor schema --check; fi
+
+coverage: ready
+	@$(PY) -m tools.coverage_gate
+
+fix: ready ## format, and mend what ruff can mend
+	@$(PY) -m ruff check --fix --show-fixes || true
+	@$(PY) -m ruff format
+
+bench: ready ## measurements, side by side (NAME=codec for one)
+	@set -e; for name in $(NAME); do [ $$name = __init__ ] || $(PY) -m bench.$$name; done
+
+interop: ready ## against the packages of others, in environments of their own
+	@$(PY) -m pytest -m interop --timeout=600 tests/interop $(ARGS)
+
+fuzz: ready ## the random tests, with many cases (TASKHAND_FUZZ_CASES)
+	@TASKHAND_FUZZ_CASES=$${TASKHAND_FUZZ_CASES:-200000} $(PY) -m pytest -n $(WORKERS) -m fuzz --timeout=3600 $(ARGS)
+
+soak: ready ## the tests that run for minutes
+	@$(PY) -m pytest -m soak --timeout=3600 $(ARGS)
+
+lock: ready ## bring uv.lock up to pyproject.toml (ARGS=--upgrade for newer versions)
+	@.venv/bin/uv --quiet --system-certs lock $(ARGS)
+	@$(PY) -m tools.hostless_lock
+
+clean: ## remove all that is made here, .venv too
+	@rm -rf .venv .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

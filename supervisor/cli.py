@@ -1,0 +1,75 @@
+"""The `worker` command: one thin group that finds its commands by name.
+
+Each package brings its own commands, and a command is imported when it is called and not before. That is how one
+program can speak for packages which must never import each other, how `worker --help` answers at once, and how a
+command whose extra is not installed can say what to install.
+"""
+
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+
+from supervisor.extras import OURS
+
+
+class Command(NamedTuple):
+    """Where a command lives, what has to be installed for it, and what `worker --help` says of it."""
+
+    target: str
+    extra: str | None
+    help: str
+
+
+# In the order in which `worker --help` lists them.
+COMMANDS: dict[str, Command] = {
+    "doctor": Command("supervisor.commands.doctor:command", None, "Say what is wrong with this installation."),
+}
+
+
+class MissingExtra(click.ClickException):
+    """The command exists, but what it needs is not installed. Exit 2, as for any call that cannot be carried out."""
+
+    exit_code = 2
+
+
+class CommandsByName(click.Group):
+    """A group which knows its commands by the table, and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Give the table's order: what one needs first comes first, and the alphabet does not know what that is."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import here, and only here: click asks for the one command that was called."""
+        entry = COMMANDS.get(cmd_name)
+        return None if entry is None else load(cmd_name, entry)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """List from the table: click's own way would import every command for its first line."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+def load(name: str, entry: Command) -> click.Command:
+    """Import the command; a library that is absent because its extra is becomes an answer instead of a traceback."""
+    module, _, attribute = entry.target.partition(":")
+    try:
+        command: click.Command = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        absent = (error.name or "").partition(".")[0]
+        if entry.extra is None or absent in OURS:
+            raise
+        raise MissingExtra(
+            f"`worker {name}` needs {absent}, which is not installed: pip install 'taskhand[{entry.extra}]'"
+        ) from error
+    return command
+
+
+@click.command(cls=CommandsByName, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="taskhand", prog_name="taskhand", message="%(prog)s %(version)s")
+def main() -> None:
+    """Run tasks that survive: supervised, checkpointed, reported exactly once.
+
+    Exit codes: 0 done; 1 done, and the answer is no; 2 the call could not be carried out.
+    """

@@ -1,0 +1,1 @@
+"""The commands this package brings to `worker`: one module each, imported when it is called."""
