@@ -14,7 +14,7 @@ from pathlib import Path
 import coverage
 from coverage.exceptions import NoDataError
 
-from tests.architecture.layout import ROOT, core_modules, mirror_of
+from tests.architecture.layout import ROOT, core_modules, file_of, mirror_of
 
 COMPLETE = 100.0
 
@@ -44,13 +44,12 @@ def _packages() -> str:
 
 def covered(data: Path, module: str) -> bool:
     """Report one module against its own tests, and against what importing it executes (the empty context)."""
-    file = ROOT / f"{module.replace('.', '/')}.py"
     own = ".".join(mirror_of(module).relative_to(ROOT).with_suffix("").parts)
     report = coverage.Coverage(data_file=str(data), config_file=str(ROOT / "pyproject.toml"))
     report.load()
     table = io.StringIO()
     try:
-        percent = report.report(morfs=[str(file)], contexts=["^$", f"^{own}\\."], file=table)
+        percent = report.report(morfs=[str(file_of(module))], contexts=["^$", f"^{own}\\."], file=table)
     except NoDataError:  # not reached at all
         return False
     if percent < COMPLETE:
