@@ -23,6 +23,7 @@ class Command(NamedTuple):
 
 # In the order in which `worker --help` lists them.
 COMMANDS: dict[str, Command] = {
+    "schema": Command("supervisor.commands.schema:command", None, "Print the wire as JSON Schema, for other runtimes."),
     "doctor": Command("supervisor.commands.doctor:command", None, "Say what is wrong with this installation."),
 }
 
