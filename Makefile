@@ -10,7 +10,7 @@
 PY := .venv/bin/python
 WORKERS ?= 2
 ARGS ?=
-NAME ?= $(basename $(notdir $(wildcard bench/[a-z]*.py)))
+NAME ?= codec
 
 export PYTHON
 
@@ -53,6 +53,7 @@ fix: ready ## format, mend what ruff can mend, and draw again what is drawn from
 	@$(PY) -m tools.generated
 
 bench: ready ## measurements, side by side (NAME=codec for one)
+	@sh tools/interop.sh
 	@set -e; for name in $(NAME); do $(PY) -m bench.$$name $(ARGS); done
 
 interop: ready ## against the packages of others, in environments of their own
