@@ -12,7 +12,7 @@ from typing import Any
 from tests.interop.peers import VERSIONS
 
 FILE = Path(__file__).with_suffix(".toml")
-WHAT = ("definition", "field", "aspect", "message", "union", "status")
+WHAT = ("definition", "field", "aspect", "message", "vocabulary", "status", "came")
 
 
 def listed(kind: str) -> list[dict[str, Any]]:

@@ -80,7 +80,9 @@ class Peer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, f"the peer ended:\n{self._log.read_text()[-4000:]}"
-        return json.loads(line)
+        told = json.loads(line)
+        assert "fault" not in told, told["fault"]
+        return told["came"]
 
     def do(self, do: str, **more: object) -> Any:
         """Have it do something that needs nothing more from us."""

@@ -54,8 +54,9 @@ def trigger(path: str, types: list[str]) -> Plain:
 
 
 async def _trigger(path: str, types: list[str]) -> Plain:
-    reader, writer = await asyncio.open_connection(sock=_connected(path))
-    decoder = triggerer.TriggerCommsDecoder(async_writer=writer, async_reader=reader)
+    channel = _connected(path)
+    reader, writer = await asyncio.open_connection(sock=channel)
+    decoder = triggerer.TriggerCommsDecoder(socket=channel, async_writer=writer, async_reader=reader)
     greeting = decoder._from_frame(await decoder._aread_frame())  # noqa: SLF001 - their own path
     await decoder.start_reader()
     questions = [_sample("ToTriggerSupervisor", name) for name in types]

@@ -1,12 +1,13 @@
 """Their supervisor, answering one question at a time on a socket of ours."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from socket import AF_UNIX, socket
 from typing import Any
 
-from tests.interop.peer.desk import Server, callback_of, desk_at
-from tests.interop.peer.models import comms, opened, samples, triggerer
+from tests.interop.peer.desk import Server, desk_at
+from tests.interop.peer.models import comms, opened, samples, supervisor, triggerer
 from tests.interop.peer.plain import Plain, plain
 
 structlog = import_module("structlog")
@@ -21,22 +22,22 @@ class _Open:
     handled = 0
 
 
+def _counted(desk: Any) -> Iterator[None]:
+    """Pass each request on to their handler, and count it."""
+    handler = desk.handle_requests(structlog.get_logger())
+    next(handler)
+    while True:
+        handler.send((yield))
+        _Open.handled += 1
+
+
 def supervise(path: str, *, triggers: bool = False, greet: bool = False) -> Plain:
     """Connect as their supervisor; give the greeting that was sent."""
     _Open.channel = socket(AF_UNIX)
     _Open.channel.connect(path)
     _Open.server = Server()
     desk = desk_at(_Open.channel, _Open.server, triggers=triggers)
-    real = desk.handle_requests
-
-    def counted(log: Any) -> Any:
-        inner = real(log)
-        next(inner)
-        while True:
-            inner.send((yield))
-            _Open.handled += 1
-
-    _Open.callback = callback_of(counted(structlog.get_logger()))
+    _Open.callback, _ = supervisor.length_prefixed_frame_reader(_counted(desk), on_close=None)
     if not greet:
         return None
     greeting = triggerer.messages.StartTriggerer() if triggers else next(samples(comms.StartupDetails))

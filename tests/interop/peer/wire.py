@@ -83,7 +83,7 @@ def _answers(frame: bytes, adapter: Any) -> Plain:
         return {"id": read_frame.id, "type": type(message).__name__, "value": plain(message, opened)}
 
 
-def _questions(frame: bytes, adapter: Any) -> Plain:
+def _question(frame: bytes, adapter: Any) -> tuple[Any, Any]:
     heard: list[Any] = []
 
     def taken() -> Iterator[None]:
@@ -98,6 +98,29 @@ def _questions(frame: bytes, adapter: Any) -> Plain:
         while not heard:
             callback(theirs)
     (request,) = heard
-    message = adapter.validate_python(request.body)
+    return request, adapter.validate_python(request.body)
+
+
+def _questions(frame: bytes, adapter: Any) -> Plain:
+    request, message = _question(frame, adapter)
     said = {"id": request.id, "type": type(message).__name__, "value": plain(message, opened)}
     return said | {"carrier": request.context_carrier, "ti_id": plain(getattr(request, "ti_id", None), opened)}
+
+
+def echo(union: str, frames: list[str]) -> Iterator[Plain]:
+    """Read questions, and write each again from what was understood."""
+    adapter = pydantic.TypeAdapter(UNIONS[union])
+    for frame in frames:
+        request, message = _question(bytes.fromhex(frame), adapter)
+        again, _ = _request(message, request.id)
+        yield {"value": plain(message, opened), "hex": again.hex()}
+
+
+def unwritable(value: object) -> str:
+    """Give the name of what comes of writing a value that has no form."""
+    message = comms.SetXCom(key="key", value=value, dag_id="flow", run_id="run", task_id="task")
+    try:
+        _request(message, 1)
+    except Exception as error:  # noqa: BLE001 - which one it is, is the answer
+        return type(error).__name__
+    return "nothing"
