@@ -2,10 +2,12 @@
 
 The usual frame is decoded in one call, straight into its message. Only when that fails is it looked at again, slowly,
 to say which of the things that can be wrong it was, and whether its id can still be told: a frame whose id is known is
-the asker's problem, one whose id is not is the conversation's.
+the asker's problem, one whose id is not is the conversation's. A large frame is weighed first: bytes within the cap may
+still become more than the supervisor can bear.
 """
 
 from functools import cache
+from types import NoneType
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -23,6 +25,7 @@ from protocol.errors import (
     NotAnArray,
     NotMsgpack,
     ShortFrame,
+    TooDeep,
     UnknownType,
 )
 from protocol.frames import Payload
@@ -30,12 +33,12 @@ from protocol.messages.control import ErrorResponse
 from protocol.messages.shape import Message
 from protocol.values import UNENCODABLE, encode, to_body
 from protocol.vocabulary import Vocabulary, union
+from protocol.weighing import LIGHT, weigh
 
 # What msgspec raises on bytes it cannot take: not only its own exceptions.
 UNDECODABLE = (*UNENCODABLE, msgspec.MsgspecError)
 
 BodyT = TypeVar("BodyT")
-FrameT = TypeVar("FrameT")
 Id = Annotated[int, Meta(ge=0)]
 Carrier = dict[str, str]
 NIL = b"\xc0"
@@ -60,6 +63,9 @@ class Reply(Struct, Generic[BodyT], frozen=True, array_like=True, gc=False):
     error: ErrorResponse | None = None
 
 
+FrameT = TypeVar("FrameT", bound=Question[Any] | Reply[Any])
+
+
 class Unreadable(Struct, frozen=True):
     """A frame whose id is known and whose rest cannot be taken."""
 
@@ -67,11 +73,15 @@ class Unreadable(Struct, frozen=True):
     fault: BadMessage
 
 
+class _Named(Struct):
+    type: str | None = None
+
+
 _elements = msgspec.msgpack.Decoder(list[Raw])
+_named = msgspec.msgpack.Decoder(_Named)
 _id = msgspec.msgpack.Decoder(Id)
-_type = msgspec.msgpack.Decoder(str)
-_map = msgspec.msgpack.Decoder(dict[str, Raw])
 _body = msgspec.msgpack.Decoder(dict[str, Any])
+_INTEGERS = {0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9}  # first byte: bytes in all
 
 
 class Codec(Generic[FrameT]):
@@ -86,35 +96,46 @@ class Codec(Generic[FrameT]):
     ) -> None:
         self.version = versions.known(version)
         self._asked = frame is Question
-        self._members = vocabulary.questions if self._asked else vocabulary.replies | {vocabulary.greeting}
-        self._allowed = self._members if allowed is None else allowed
-        self._names = {member.__name__: member for member in self._members}
-        self._fast = frame_decoder(asked=self._asked, members=self._members)
-        # A body of an older version has no class: it is stepped up first, so there is no fast way.
-        self._direct = self._fast.decode if version == versions.HEAD and allowed is None else self._slowly
+        members = vocabulary.questions if self._asked else vocabulary.replies | {vocabulary.greeting}
+        self._names = {each.__name__: each for each in members if versions.exists(each.__name__, version)}
+        welcome = frozenset(self._names.values()) & (members if allowed is None else allowed)
+        self._welcome = welcome if self._asked else welcome | {NoneType}
+        self._fast = frame_decoder(asked=self._asked, members=members)
+        # Where an older body has to be stepped up first there is no fast way.
+        self._direct = not any(versions.raises(name, version) for name in self._names)
 
     def read(self, payload: Payload) -> FrameT | Unreadable:
         """Take a payload. What cannot even be given back to an asker raises."""
         try:
-            frame: FrameT | Unreadable = self._direct(payload)
-        except UNDECODABLE:
-            return self._slowly(payload)
+            if len(payload) > LIGHT:
+                weigh(payload)
+            frame: FrameT = self._fast.decode(payload) if self._direct else self._stepped_up(payload)
+        except BadMessage as fault:
+            return Unreadable(self._id_of(payload), fault)
+        except UNDECODABLE as error:
+            return Unreadable(self._id_of(payload), self._fault(payload, error))
+        if type(frame.body) not in self._welcome:
+            return Unreadable(frame.id, self._unwelcome(type(frame.body).__name__))
         return frame
 
-    def _slowly(self, payload: Payload) -> FrameT | Unreadable:
-        elements = _split(payload, shortest=2 if self._asked else 1)
-        try:
-            number = _id.decode(elements[0])
-        except UNDECODABLE as error:
-            raise BadId("a non-negative integer as a frame's id", str(error)) from None
-        try:
-            bodies = [self._newest(element) for element in elements[1:2]]
-            frame: FrameT = self._fast.decode(encode([number, *bodies, *elements[2:]]))
-        except BadMessage as fault:
-            return Unreadable(number, fault)
-        except UNDECODABLE as error:
-            return Unreadable(number, BadField("a message whose fields fit its type", str(error)))
+    def _stepped_up(self, payload: Payload) -> FrameT:
+        number = self._id_of(payload)
+        _, *rest = _elements.decode(payload)
+        frame: FrameT = self._fast.decode(encode([number, *map(self._newest, rest[:1]), *rest[1:]]))
         return frame
+
+    def _fault(self, payload: Payload, error: Exception) -> BadMessage:
+        """Say what is wrong with a frame whose id is not, as exactly as can be told."""
+        if isinstance(error, RecursionError):
+            return TooDeep("a message that can be read", "one nested too deeply")
+        try:
+            for body in _elements.decode(payload)[1:2]:
+                self._newest(body)
+        except BadMessage as fault:
+            return fault
+        except UNDECODABLE:
+            pass  # the first error says it better: it names the field
+        return BadField("a message whose fields fit its type", str(error))
 
     def _newest(self, element: Raw) -> Raw:
         """Give a body as the newest version has it."""
@@ -122,21 +143,45 @@ class Codec(Generic[FrameT]):
             if self._asked:
                 raise NoBody("a message", "nil")
             return element
-        name = self._name(element)
-        if self._names[name] not in self._allowed:
-            raise NotAllowed("a message this runtime may send", name)
-        if self.version == versions.HEAD:
-            return element
-        return Raw(encode(versions.up(name, _body.decode(element), self.version)))
+        name = _named.decode(element).type
+        if name is None:
+            raise UnknownType("a message with a `type`", "one without")
+        if name not in self._names:
+            raise self._unwelcome(name)
+        if versions.raises(name, self.version):
+            return Raw(encode(versions.up(name, _body.decode(element), self.version)))
+        return element
 
-    def _name(self, element: Raw) -> str:
+    def _unwelcome(self, name: str) -> BadMessage:
+        if name in self._names:
+            return NotAllowed("a message this runtime may send", name)
+        return UnknownType(f"a message of version {self.version}", repr(name))
+
+    def _id_of(self, payload: Payload) -> int:
+        """Give the id, also of a payload whose rest is too deep for the decoder."""
         try:
-            name = _type.decode(_map.decode(element)["type"])
-        except KeyError:
-            raise UnknownType("a message with a `type`", "one without") from None
-        if name not in self._names or not versions.exists(name, self.version):
-            raise UnknownType(f"a message of version {self.version}", repr(name[:100]))
-        return name
+            elements = _elements.decode(payload)
+        except msgspec.ValidationError as error:
+            raise NotAnArray("an array", str(error)) from None
+        except RecursionError:
+            elements = _first_two(payload)
+        except UNDECODABLE as error:
+            raise NotMsgpack("one msgpack value", str(error)) from None
+        shortest = 2 if self._asked else 1
+        if len(elements) < shortest:
+            raise ShortFrame(f"an array of at least {shortest}", f"one of {len(elements)}")
+        try:
+            return _id.decode(elements[0])
+        except UNDECODABLE as error:
+            raise BadId("a non-negative integer as a frame's id", str(error)) from None
+
+
+def _first_two(payload: Payload) -> list[Any]:
+    """Give the bytes of the first element of an array of two to four, and those of the rest."""
+    size = _INTEGERS.get(payload[1], 1)
+    if payload[0] not in (0x92, 0x93, 0x94):
+        raise NotMsgpack("an array of two to four elements", "one nested too deeply")
+    return [payload[1 : 1 + size], payload[1 + size :]]
 
 
 def outgoing(message: Message, version: str) -> Message | Body:
@@ -144,18 +189,6 @@ def outgoing(message: Message, version: str) -> Message | Body:
     if version == versions.HEAD:
         return message
     return versions.down(type(message).__name__, to_body(message), version)
-
-
-def _split(payload: Payload, shortest: int) -> list[Raw]:
-    try:
-        elements = _elements.decode(payload)
-    except msgspec.ValidationError as error:
-        raise NotAnArray("an array", str(error)) from None
-    except UNDECODABLE as error:
-        raise NotMsgpack("one msgpack value", str(error)) from None
-    if len(elements) < shortest:
-        raise ShortFrame(f"an array of at least {shortest}", f"one of {len(elements)}")
-    return elements
 
 
 @cache

@@ -6,6 +6,8 @@ record must say which it was, and each names what was expected and what came, be
 whoever writes the other end.
 """
 
+LONGEST = 300
+
 
 class ProtocolError(Exception):
     """Anything this package raises."""
@@ -16,12 +18,12 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke the protocol."""
+    """The peer broke the protocol. What came is quoted only so far: it may be as long as the peer likes."""
 
     def __init__(self, expected: str, came: str) -> None:
-        super().__init__(f"expected {expected}, came {came}")
         self.expected = expected
-        self.came = came
+        self.came = came if len(came) <= LONGEST else f"{came[:LONGEST]}… ({len(came)} characters)"
+        super().__init__(f"expected {expected}, came {self.came}")
 
 
 class ZeroLengthFrame(RemoteProtocolError):
@@ -74,6 +76,18 @@ class UnknownType(BadMessage):
 
 class BadField(BadMessage):
     """A body of a known type with a missing, surplus or wrong field."""
+
+
+class TooManyValues(BadMessage):
+    """A payload that would become more than it may, however few its bytes."""
+
+
+class TooDeep(BadMessage):
+    """A payload nested deeper than can be read."""
+
+
+class WrongReply(BadMessage):
+    """A reply that does not answer the question under whose id it came."""
 
 
 class NotAllowed(BadMessage):

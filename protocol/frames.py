@@ -17,19 +17,19 @@ Payload = bytes | bytearray | memoryview
 _LENGTH = Struct(">I")
 
 
-def encode_frame(value: object) -> bytes:
-    """Give a value as a whole frame."""
+def encode_frame(value: object, cap: int = LARGEST) -> bytes:
+    """Give a value as a whole frame, of no more than the peer takes."""
     try:
         payload = encoder.encode(value)
     except UNENCODABLE as error:
         raise LocalProtocolError(f"cannot encode a frame: {error}") from error
-    return frame(payload)
+    return frame(payload, cap)
 
 
-def frame(payload: bytes) -> bytes:
+def frame(payload: bytes, cap: int = LARGEST) -> bytes:
     """Put the prefix before a payload."""
-    if len(payload) > LARGEST:
-        raise LocalProtocolError(f"a frame of {len(payload)} bytes is longer than its prefix can say ({LARGEST})")
+    if len(payload) > cap:
+        raise LocalProtocolError(f"a frame of {len(payload)} bytes is longer than the {cap} that can be sent")
     return _LENGTH.pack(len(payload)) + payload
 
 
@@ -41,6 +41,8 @@ class FrameReader:
     """
 
     def __init__(self, cap: int = DEFAULT_CAP) -> None:
+        if not 0 < cap <= LARGEST:
+            raise LocalProtocolError(f"a cap of {cap} bytes is not between 1 and {LARGEST}")
         self.cap = cap
         self.fault: RemoteProtocolError | None = None
         self._pending = bytearray()

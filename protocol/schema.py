@@ -5,6 +5,7 @@ says what is on the wire, so moments and durations have definitions of their own
 Beside the definitions stand the conversations, and which reply answers which question.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -80,7 +81,7 @@ def schema() -> Node:
         "description": "What Taskhand's supervisor and its children say to each other: a frame is four bytes of "
         "length, big-endian, then that many bytes of msgpack, of a QuestionFrame or a ReplyFrame.",
         "versions": list(VERSIONS),
-        "changes": _changes(),
+        "changes": _changes(definitions),
         "conversations": {"task": _conversation(TASK), "triggerer": _conversation(TRIGGERER)},
         "answers": {
             question.__name__: {
@@ -111,15 +112,40 @@ def _conversation(vocabulary: Vocabulary) -> Node:
     }
 
 
-def _changes() -> Node:
-    """Say for each version after the oldest which messages it brought and which it changed."""
+def _changes(definitions: Node) -> Node:
+    """Say for each version after the oldest which messages it brought, and which fields it brought to older ones."""
     return {
         version: {
             "introduced": sorted(c.message.__name__ for c in CHANGES if c.since == version and c.down is None),
-            "changed": sorted(c.message.__name__ for c in CHANGES if c.since == version and c.down is not None),
+            "fields": {
+                c.message.__name__: _gone(whole := _skeleton(c.message.__name__, definitions), c.down(whole))
+                for c in sorted(CHANGES, key=lambda c: c.message.__name__)
+                if c.since == version and c.down is not None
+            },
         }
         for version in VERSIONS[1:]
     }
+
+
+def _skeleton(name: str, definitions: Node) -> Node:
+    """Give a message's fields without their values, and those of the structures in them."""
+    fields: Node = {}
+    for field, node in definitions[name].get("properties", {}).items():
+        inner = re.search(r"#/\$defs/(\w+)", repr(node))
+        fields[field] = _skeleton(inner[1], definitions) if inner and inner[1] in definitions else None
+    return fields
+
+
+def _gone(whole: Node, rest: Node) -> list[str]:
+    """Name what a step down took away."""
+    gone = [field for field in whole if field not in rest]
+    inside = [
+        f"{field}.{each}"
+        for field, inner in whole.items()
+        if isinstance(inner, dict) and field in rest
+        for each in _gone(inner, rest[field])
+    ]
+    return sorted(gone + inside)
 
 
 def _tidy(node: Any, binding: Node, message: str | None = None) -> Any:  # noqa: ANN401 - a schema is any JSON

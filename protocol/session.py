@@ -19,7 +19,14 @@ from msgspec import Struct
 
 from protocol import versions
 from protocol.codec import Carrier, Codec, Question, Reply, Unreadable, outgoing
-from protocol.errors import BadMessage, DuplicateId, LocalProtocolError, OutOfTurn, RemoteProtocolError
+from protocol.errors import (
+    BadMessage,
+    DuplicateId,
+    LocalProtocolError,
+    OutOfTurn,
+    RemoteProtocolError,
+    WrongReply,
+)
 from protocol.frames import DEFAULT_CAP, FrameReader, encode_frame
 from protocol.messages.control import ErrorResponse, ErrorType
 from protocol.messages.shape import Message
@@ -100,8 +107,13 @@ class _Position:
         if cell is Verdict.OUR_FAULT:
             raise LocalProtocolError(f"no {turn} is possible when a conversation is {self.talk}")
         if cell is Verdict.THEIR_FAULT:
-            raise OutOfTurn(f"no {turn} when a conversation is {self.talk}", f"a {turn}")
+            raise OutOfTurn(f"no {turn} when a conversation is {self.talk}", f"one: {turn}")
         return False
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing that is heard counts any more."""
+        return self.talk in (Talk.CLOSED, Talk.BROKEN)
 
     def broken(self, fault: RemoteProtocolError) -> list[Broken]:
         """Give the fault once, if it still counts."""
@@ -137,16 +149,18 @@ class SupervisorSession:
             wanted = self._vocabulary.greeting.__name__
             raise LocalProtocolError(f"this conversation begins with {wanted}, not with {type(greeting).__name__}")
         self._position.take(Turn.GREETING)
-        return encode_frame((GREETING_ID, outgoing(greeting, self._version), None))
+        return encode_frame((GREETING_ID, outgoing(greeting, self._version), None), self._reader.cap)
 
     def receive(self, data: bytes) -> list[Heard]:
         """Take bytes from the channel."""
         heard: list[Heard] = []
+        if self._position.over:
+            return heard
         try:
             for payload in self._reader.feed(data):
                 question = self._codec.read(payload)
-                if self._position.take(Turn.QUESTION):
-                    heard.append(self._open(question))
+                self._position.take(Turn.QUESTION)
+                heard.append(self._open(question))
         except RemoteProtocolError as fault:
             return [*heard, *self._position.broken(fault)]
         return heard if self._reader.fault is None else [*heard, *self._position.broken(self._reader.fault)]
@@ -159,7 +173,7 @@ class SupervisorSession:
         """Answer a question: with its reply, with None where an empty frame is the answer, or with an error."""
         if number not in self.open:
             raise LocalProtocolError(f"question {number} is not open: it was answered before, or never asked")
-        frame = encode_frame(self._slots(number, self.open[number], reply))
+        frame = encode_frame(self._slots(number, self.open[number], reply), self._reader.cap)
         del self.open[number]
         return frame if self._position.take(Turn.ANSWER) else b""
 
@@ -187,7 +201,7 @@ class RunnerSession:
     """The runner's end."""
 
     def __init__(self, vocabulary: Vocabulary = TASK, version: str = versions.HEAD, cap: int = DEFAULT_CAP) -> None:
-        self.open: set[int] = set()
+        self.open: dict[int, type[Message]] = {}
         """The questions whose answer is waited for."""
         self.late = 0
         """Answers that came for a question that was abandoned, answered before, or never asked."""
@@ -209,18 +223,21 @@ class RunnerSession:
             raise LocalProtocolError(f"{type(message).__name__} is not a question of this conversation")
         number = next(self._ids)
         body = outgoing(message, self._version)
-        frame = encode_frame((number, body, carrier) if ti_id is None else (number, body, carrier, ti_id))
+        elements = (number, body, carrier) if ti_id is None else (number, body, carrier, ti_id)
+        frame = encode_frame(elements, self._reader.cap)
         self._position.take(Turn.QUESTION)
-        self.open.add(number)
+        self.open[number] = type(message)
         return number, frame
 
     def abandon(self, number: int) -> None:
         """Give up on a question whose bytes were sent: its answer will be dropped when it comes."""
-        self.open.discard(number)
+        self.open.pop(number, None)
 
     def receive(self, data: bytes) -> list[Told]:
         """Take bytes from the channel."""
         told: list[Told] = []
+        if self._position.over:
+            return told
         try:
             for payload in self._reader.feed(data):
                 told += self._told(self._codec.read(payload))
@@ -234,16 +251,25 @@ class RunnerSession:
 
     def _told(self, reply: Reply[Message] | Unreadable) -> Iterable[Told]:
         if isinstance(reply, Reply) and type(reply.body) is self._vocabulary.greeting:
-            return [Greeted(reply.body)] if self._position.take(Turn.GREETING) else []
-        if not self._position.take(Turn.ANSWER):
-            return []
-        if reply.id not in self.open:
+            self._position.take(Turn.GREETING)
+            return [Greeted(reply.body)]
+        if self.talk is Talk.UNGREETED and isinstance(reply, Unreadable):
+            raise reply.fault  # a greeting, most likely; what is wrong with it says more than that it is out of turn
+        self._position.take(Turn.ANSWER)
+        asked = self.open.pop(reply.id, None)
+        if asked is None:
             self.late += 1
             return []
-        self.open.discard(reply.id)
-        if isinstance(reply, Unreadable):
-            return [reply]
-        return [Answered(reply.id, reply.body) if reply.error is None else Failed(reply.id, reply.error)]
+        return [reply if isinstance(reply, Unreadable) else _answer(asked, reply)]
+
+
+def _answer(asked: type[Message], reply: Reply[Message]) -> Answered | Failed | Unreadable:
+    if reply.error is not None:
+        return Failed(reply.id, reply.error)
+    expected, came = ANSWERS[asked].reply, type(reply.body)
+    if came not in (expected, ErrorResponse):
+        return Unreadable(reply.id, WrongReply(f"{expected.__name__} to {asked.__name__}", came.__name__))
+    return Answered(reply.id, reply.body)
 
 
 def _ended(position: _Position, reader: FrameReader) -> list[Broken | Ended]:

@@ -5,19 +5,21 @@ UUIDs as dashed strings, timedeltas as ISO 8601 durations, enums as their values
 bin. This adds paths, and turns every failure into one of ours.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from protocol.errors import LocalProtocolError
 
+LONGEST = timedelta.max.total_seconds()
 
-def _known(value: object) -> object:
-    path = getattr(value, "__fspath__", None)
-    if path is not None:
-        return path()
-    raise NotImplementedError(f"a {type(value).__qualname__} has no form on the wire")
+
+def _known(value: Any) -> object:  # noqa: ANN401 - what has no form of its own may be anything
+    try:
+        return value.__fspath__()
+    except Exception as error:  # an object may raise anything when it is looked at
+        raise NotImplementedError(f"a {type(value).__qualname__} has no form on the wire") from error
 
 
 encoder = msgspec.msgpack.Encoder(enc_hook=_known)
@@ -43,7 +45,7 @@ def encode_json(value: object) -> bytes:
 
 def to_body(message: msgspec.Struct) -> dict[str, Any]:
     """Give a message as the map it is on the wire, for a step between versions."""
-    body: dict[str, Any] = msgspec.to_builtins(message, builtin_types=(datetime, bytes), enc_hook=_known)
+    body: dict[str, Any] = msgspec.msgpack.decode(encode(message))
     return body
 
 
@@ -53,6 +55,8 @@ def seconds(duration: timedelta | float) -> float:
 
 
 def iso_duration(duration: timedelta | float) -> str:
-    """Give a duration in the form we write: `PT3602.5S`."""
+    """Give a duration in the form an API takes: `PT3602.5S`."""
     total = seconds(duration)
-    return f"PT{total:.6f}".rstrip("0").rstrip(".") + "S"
+    if not abs(total) < LONGEST:  # neither NaN nor infinite either
+        raise LocalProtocolError(f"{total} s is no duration")
+    return f"{'-' if total < 0 else ''}PT{abs(total):.6f}".rstrip("0").rstrip(".") + "S"

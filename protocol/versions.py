@@ -43,6 +43,11 @@ def up(name: str, body: Body, version: str) -> Body:
     return body
 
 
+def raises(name: str, version: str) -> bool:
+    """Whether a body of a version has to be stepped up: whether a default is not all that is new in it."""
+    return any(change.up is not None for change in _since(name, version))
+
+
 def _of(name: str) -> Iterable[Change]:
     return (change for change in CHANGES if change.message.__name__ == name)
 

@@ -29,7 +29,7 @@ class BlobReference(StrictModel, frozen=True):
     """Checkpoint data kept outside the record: written and hashed first, referenced second."""
 
     uri: str
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
     size: Annotated[int, Meta(ge=0)]
 
 

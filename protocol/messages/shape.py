@@ -20,7 +20,7 @@ Moment = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
 """A moment with or without a time zone; without one it is always a string."""
 
 Duration = timedelta | float
-"""An ISO 8601 duration string, or a number of seconds; we write the string."""
+"""A timedelta, which is written as an ISO 8601 string; or a number of seconds, which stays one."""
 
 
 class Model(Struct, frozen=True, gc=False):

@@ -58,7 +58,7 @@ def test_our_runner_and_their_supervisor(peer: Peer, address: str) -> None:
         peer.do("end")
         assert channel.recv(1) == b""
         assert runner.session.receive_end() == [Ended()]
-        assert (runner.session.open, runner.session.late) == (set(), 0)
+        assert (runner.session.open, runner.session.late) == ({}, 0)
 
 
 def test_our_supervisor_and_their_runner(peer: Peer, address: str) -> None:

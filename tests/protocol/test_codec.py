@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import errors
+from protocol import errors, versions
+from protocol.changes import Change
 from protocol.codec import Codec, Question, Reply, Unreadable, outgoing
 from protocol.errors import BadMessage, LocalProtocolError, RemoteProtocolError
 from protocol.messages.control import ErrorResponse, ErrorType, OKResponse, SetExecutionTimeout
@@ -57,6 +58,7 @@ def test_two_to_four_elements_are_taken_and_more_are_ignored(
         (pack([1, ASK]) + b"\x00", errors.NotMsgpack),
         (pack([1, ASK])[:-1], errors.NotMsgpack),
         (b"\x91" * 100_000, errors.NotMsgpack),
+        (b"\x91" * 10_000, errors.NotMsgpack),
         (pack({"id": 1}), errors.NotAnArray),
         (pack(5), errors.NotAnArray),
         (pack([]), errors.ShortFrame),
@@ -205,21 +207,64 @@ def test_random_bytes_raise_nothing_but_the_peers_fault(payload: bytes) -> None:
             codec.read(payload)
 
 
-WILD = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["type", "key", "state"]), inner),
-    max_leaves=5,
-)
+PAYLOADS = [pack([3, full(message), None]) for message in sorted(TASK.questions, key=lambda each: each.__name__)]
 
 
 @fuzz
 @given(
-    name=st.sampled_from(sorted(message.__name__ for message in TASK.questions)),
-    fields=st.dictionaries(st.sampled_from(["key", "dag_id", "run_id", "value", "state", "end_date", "ti_id"]), WILD),
-    rest=st.lists(WILD, max_size=3),
+    payload=st.sampled_from(PAYLOADS),
+    changes=st.lists(st.tuples(st.integers(0, 10_000), st.binary(max_size=3)), min_size=1, max_size=4),
 )
-def test_anything_under_an_id_is_read_or_refused(name: str, fields: dict[str, object], rest: list[object]) -> None:
-    assert isinstance(questions().read(pack([3, fields | {"type": name}, *rest])), Question | Unreadable)
+def test_a_message_with_bytes_changed_is_read_refused_or_a_fault_alike_at_each_version(
+    payload: bytes, changes: list[tuple[int, bytes]]
+) -> None:
+    for place, piece in changes:
+        payload = payload[: place % len(payload)] + piece + payload[place % len(payload) + 1 :]
+    verdicts: list[tuple[type, object]] = []
+    for codec in (questions(), questions(version=OLDEST), questions(allowed=TASK.questions)):
+        try:
+            verdict = codec.read(payload)
+            verdicts.append((type(verdict), getattr(verdict, "id", None)))
+        except RemoteProtocolError as fault:
+            verdicts.append((type(fault), None))
+    newest, oldest, allowed = verdicts
+    assert newest == allowed
+    assert newest == oldest or oldest == (Unreadable, newest[1])
+
+
+def test_a_second_type_does_not_smuggle_in_what_may_not_be_sent() -> None:
+    body = b"\x83\xa4type\xabPutVariable\xa4type\xabGetVariable\xa3key\xa1k"
+    codec = questions(allowed=frozenset({GetVariable}))
+    assert isinstance(codec.read(b"\x92\x01" + body), Unreadable)
+
+
+@pytest.mark.parametrize("number", [1, 200, 60_000, 2**31, 2**63])
+def test_what_is_nested_too_deeply_is_refused_under_its_id(number: int) -> None:
+    payload = b"\x93" + pack(number) + b"\x82\xa4type\xaaMaskSecret\xa5value" + b"\x91" * 5000 + b"\xc0\xc0"
+    unreadable = questions().read(payload)
+    assert isinstance(unreadable, Unreadable)
+    assert (unreadable.id, type(unreadable.fault)) == (number, errors.TooDeep)
+
+
+def test_what_would_become_too_much_is_refused_under_its_id() -> None:
+    unreadable = questions().read(pack([5, {"type": "MaskSecret", "value": [[]] * 1_000_001}]))
+    assert isinstance(unreadable, Unreadable)
+    assert (unreadable.id, type(unreadable.fault)) == (5, errors.TooManyValues)
+
+
+def test_keys_that_are_not_text_are_refused_where_they_could_be_many() -> None:
+    unreadable = questions().read(pack([5, {"type": "MaskSecret", "value": {n: n for n in range(10_000)}}]))
+    assert isinstance(unreadable, Unreadable)
+    assert str(unreadable.fault) == "expected text as a map's key, came a key that begins with byte 0x00"
+
+
+def test_a_step_up_is_taken_where_a_version_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    change = Change(HEAD, GetVariable, down=None, up=lambda body: body | {"key": body["name"]})
+    monkeypatch.setattr(versions, "CHANGES", (msgspec.structs.replace(change, down=lambda body: body),))
+    codec = questions(version=OLDEST)
+    assert codec.read(pack([1, {"type": "GetVariable", "name": "k"}])) == Question(1, GetVariable("k"))
+    assert isinstance(codec.read(pack([1, {"type": "PutVariable"}])), Unreadable)
+    assert isinstance(codec.read(pack([1, None])), Unreadable)
 
 
 def test_a_claim_of_many_elements_takes_no_memory_for_them() -> None:

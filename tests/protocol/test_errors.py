@@ -19,3 +19,9 @@ def test_a_remote_fault_says_what_was_expected_and_what_came() -> None:
 @pytest.mark.parametrize("kind", [errors.NoBody, errors.UnknownType, errors.BadField, errors.NotAllowed])
 def test_a_bad_message_does_not_end_the_conversation(kind: type[Exception]) -> None:
     assert issubclass(kind, BadMessage)
+
+
+def test_what_came_is_quoted_only_so_far() -> None:
+    fault = BadMessage("something short", "x" * 30_000_000)
+    assert len(str(fault)) < 400
+    assert fault.came.endswith("… (30000000 characters)")

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import frames
 from protocol.errors import FrameTooLong, LocalProtocolError, RemoteProtocolError, TruncatedFrame, ZeroLengthFrame
 from protocol.frames import DEFAULT_CAP, FrameReader, encode_frame, frame
 from tests.fuzzing import fuzz
@@ -65,6 +64,8 @@ def test_a_length_above_the_cap_is_refused_from_its_four_bytes() -> None:
 def test_a_length_of_exactly_the_cap_is_taken() -> None:
     assert read(FrameReader(cap=10), [frame(b"x" * 10)]) == ([b"x" * 10], None)
     assert read(FrameReader(cap=10), [frame(b"x" * 11)]) == ([], FrameTooLong)
+    assert read(FrameReader(cap=10), [frame(b"x" * 10) * 2]) == ([b"x" * 10] * 2, None)
+    assert read(FrameReader(cap=10), [frame(b"x") + frame(b"x" * 11)]) == ([b"x"], FrameTooLong)
 
 
 def test_a_frame_of_nothing_is_refused_and_what_came_before_it_is_given() -> None:
@@ -114,7 +115,13 @@ def test_a_value_without_a_form_is_our_own_fault() -> None:
         encode_frame([1, object()])
 
 
-def test_a_payload_longer_than_a_prefix_can_say_is_our_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames, "LARGEST", 10)
-    with pytest.raises(LocalProtocolError, match="longer than its prefix can say"):
-        frame(bytes(11))
+def test_a_payload_longer_than_may_be_sent_is_our_own_fault() -> None:
+    assert len(frame(bytes(10), cap=10)) == 14
+    with pytest.raises(LocalProtocolError, match="a frame of 11 bytes is longer than the 10 that can be sent"):
+        frame(bytes(11), cap=10)
+
+
+@pytest.mark.parametrize("cap", [0, -1, 2**32])
+def test_a_cap_is_a_length_a_prefix_can_say(cap: int) -> None:
+    with pytest.raises(LocalProtocolError, match="is not between 1 and 4294967295"):
+        FrameReader(cap)

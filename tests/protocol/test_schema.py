@@ -74,7 +74,15 @@ def test_the_conversations() -> None:
 def test_versions_and_what_each_brought() -> None:
     assert DOCUMENT["api_version"] == DOCUMENT["versions"][-1]
     assert DOCUMENT["changes"]["2026-10-30"]["introduced"] == ["SetExecutionTimeout", "UpdateDagRunNote"]
-    assert "GetXCom" in DOCUMENT["changes"]["2026-10-30"]["changed"]
+    fields = DOCUMENT["changes"]["2026-10-30"]["fields"]
+    assert fields["GetXCom"] == ["previous_iteration"]
+    assert {"ti.region_id", "bundle_info.version_data", "ti_context.loop"} <= set(fields["StartupDetails"])
+    assert fields["TriggerStateSync"] == [
+        "to_create.queued_at",
+        "to_create.ti.region_id",
+        "to_create.ti.region_index",
+        "to_release",
+    ]
 
 
 def test_the_kinds_of_argument_are_named() -> None:

@@ -1,3 +1,4 @@
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from protocol.messages.control import ErrorResponse, ErrorType, OKResponse
 from protocol.messages.outcomes import SucceedTask
 from protocol.messages.shape import Message
 from protocol.messages.triggers import StartTriggerer, TriggerStateChanges, TriggerStateSync
-from protocol.messages.variables import GetVariable, MaskSecret, PutVariable, VariableResult
+from protocol.messages.variables import GetConnection, GetVariable, MaskSecret, PutVariable, VariableResult
 from protocol.session import (
     Answered,
     Asked,
@@ -28,7 +29,7 @@ from protocol.session import (
     refusal,
 )
 from protocol.states import Talk
-from protocol.versions import OLDEST
+from protocol.versions import OLDEST, VERSIONS
 from protocol.vocabulary import TRIGGERER
 from tests.fuzzing import fuzz
 from tests.protocol.samples import GREETING, IDENTITY, MOMENT
@@ -62,7 +63,7 @@ def test_a_question_and_its_answer() -> None:
     assert runner.receive(supervisor.answer(number, VariableResult("k", "v"))) == [
         Answered(number, VariableResult("k", "v"))
     ]
-    assert (supervisor.open, runner.open, runner.late) == ({}, set(), 0)
+    assert (supervisor.open, runner.open, runner.late) == ({}, {}, 0)
 
 
 def test_questions_are_answered_in_any_order() -> None:
@@ -166,7 +167,7 @@ def test_a_question_with_the_greetings_id_is_a_question() -> None:
     """Airflow's runners begin to count at the id the greeting has."""
     runner = RunnerSession()
     runner.receive(SupervisorSession().greet(GREETING))
-    runner.open.add(0)
+    runner.open[0] = MaskSecret
     assert runner.receive(raw(0, None, None)) == [Answered(0, None)]
 
 
@@ -187,14 +188,14 @@ def test_an_answer_that_cannot_be_read_is_its_askers() -> None:
     (told,) = runner.receive(raw(number, {"type": "Surprise"}, None))
     assert isinstance(told, Unreadable)
     assert told.id == number
-    assert runner.open == set()
+    assert runner.open == {}
 
 
 def test_nobody_asks_before_the_greeting() -> None:
     supervisor, runner = SupervisorSession(), RunnerSession()
     with pytest.raises(LocalProtocolError, match="ungreeted"):
         runner.ask(GetVariable("k"))
-    assert runner.open == set()
+    assert runner.open == {}
     (event,) = supervisor.receive(raw(1, {"type": "GetVariable", "key": "k"}, None))
     assert isinstance(event, Broken)
     assert isinstance(event.fault, errors.OutOfTurn)
@@ -230,7 +231,7 @@ def test_a_question_that_cannot_be_encoded_is_not_asked() -> None:
     _, runner = pair()
     with pytest.raises(LocalProtocolError, match="cannot encode"):
         runner.ask(MaskSecret(object()))
-    assert runner.open == set()
+    assert runner.open == {}
 
 
 @pytest.mark.parametrize(
@@ -281,12 +282,61 @@ def test_an_end_inside_a_frame_is_a_fault() -> None:
     assert isinstance(event.fault, errors.TruncatedFrame)
 
 
-def test_the_cap_is_the_sessions() -> None:
-    supervisor = SupervisorSession(cap=64)
-    supervisor.greet(GREETING)
-    (event,) = supervisor.receive(raw(1, {"type": "GetVariable", "key": "k" * 64}))
+def test_the_cap_is_the_sessions_in_both_directions() -> None:
+    supervisor, runner = pair(cap=2000)
+    (event,) = supervisor.receive(raw(1, {"type": "GetVariable", "key": "k" * 2000}))
     assert isinstance(event, Broken)
     assert isinstance(event.fault, errors.FrameTooLong)
+    with pytest.raises(LocalProtocolError, match="longer than the 2000 that can be sent"):
+        runner.ask(GetVariable("k" * 2000))
+    assert runner.open == {}
+
+
+def test_a_reply_above_the_cap_leaves_the_question_open_for_an_error() -> None:
+    supervisor, runner = pair(cap=2000)
+    number, sent = runner.ask(GetVariable("k"))
+    supervisor.receive(sent)
+    with pytest.raises(LocalProtocolError, match="longer than the 2000"):
+        supervisor.answer(number, VariableResult("k", "v" * 2000))
+    assert runner.receive(supervisor.answer(number, OUTAGE)) == [Failed(number, OUTAGE)]
+
+
+def test_a_reply_to_another_question_is_not_taken_for_an_answer() -> None:
+    _, runner = pair()
+    number, _ = runner.ask(GetConnection("db"))
+    (told,) = runner.receive(raw(number, {"type": "VariableResult", "key": "k", "value": "secret"}, None))
+    assert isinstance(told, Unreadable)
+    assert str(told.fault) == "expected ConnectionResult to GetConnection, came VariableResult"
+
+
+def test_a_greeting_that_cannot_be_read_says_what_is_wrong_with_it() -> None:
+    (event,) = RunnerSession().receive(raw(0, {"type": "StartupDetails", "ti": {}}, None))
+    assert isinstance(event, Broken)
+    assert isinstance(event.fault, BadField)
+    assert "missing required field" in str(event.fault)
+
+
+def test_what_comes_after_the_end_is_not_even_kept() -> None:
+    supervisor, _ = pair()
+    supervisor.receive(raw(4, {"type": "GetVariable", "key": "k"}) * 2)
+    assert supervisor.talk is Talk.BROKEN
+    tracemalloc.start()
+    supervisor.receive((40_000_000).to_bytes(4, "big"))
+    for _ in range(20):
+        supervisor.receive(bytes(1_000_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3_000_000
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_cannot_be_said_is_our_own_fault_at_every_version(version: str) -> None:
+    _, runner = pair(version=version)
+    cycle: list[object] = []
+    cycle.append(cycle)
+    for value in (object(), cycle, 2**64):
+        with pytest.raises(LocalProtocolError, match="cannot encode"):
+            runner.ask(MaskSecret(value))
 
 
 def test_what_a_runtime_may_not_send_is_refused() -> None:
@@ -346,7 +396,3 @@ def test_random_bytes_break_a_conversation_and_nothing_else(stream: bytes, sizes
         events = deliver(end, stream, sizes)
         assert sum(isinstance(event, Broken | Ended) for event in events) == 1
         assert isinstance(events[-1], Broken | Ended)
-
-
-def test_a_refusal_names_the_fault() -> None:
-    assert refusal(BadField("a", "b")).error is ErrorType.API_SERVER_ERROR

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from protocol.errors import LocalProtocolError
-from protocol.messages.variables import GetVariable
+from protocol.messages.variables import GetVariable, MaskSecret
 from protocol.values import encode, encode_json, iso_duration, seconds, to_body
 
 
@@ -49,10 +49,20 @@ def test_each_value_has_its_form(value: object, plain: object) -> None:
     assert msgspec.msgpack.decode(encode(value)) == plain
 
 
+class Hostile:
+    def __getattr__(self, name: str) -> object:
+        raise KeyError(name)
+
+
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1, object(), {"deep": [object()]}, lambda: None])
 def test_what_has_no_form_is_our_own_fault(value: object) -> None:
     with pytest.raises(LocalProtocolError, match="cannot encode"):
         encode(value)
+
+
+def test_an_object_that_raises_when_looked_at_is_our_own_fault_too() -> None:
+    with pytest.raises(LocalProtocolError, match="a Hostile has no form on the wire"):
+        encode([Hostile()])
 
 
 def test_json_has_forms_for_what_the_wire_has() -> None:
@@ -76,8 +86,24 @@ def test_a_body_is_the_map_on_the_wire() -> None:
         (0, "PT0S"),
         (timedelta(days=1, microseconds=5), "PT86400.000005S"),
         (100, "PT100S"),
+        (-5, "-PT5S"),
     ],
 )
 def test_durations(duration: timedelta | float, text: str) -> None:
     assert iso_duration(duration) == text
     assert msgspec.convert(text, timedelta).total_seconds() == seconds(duration)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 1e300])
+def test_what_is_no_duration(number: float) -> None:
+    with pytest.raises(LocalProtocolError, match="is no duration"):
+        iso_duration(number)
+
+
+def test_bytes_and_moments_stay_what_they_are_in_a_body() -> None:
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    assert to_body(MaskSecret([b"a", bytearray(b"b"), memoryview(b"c"), moment])) == {
+        "type": "MaskSecret",
+        "value": [b"a", b"b", b"c", moment],
+        "name": None,
+    }

@@ -7,7 +7,7 @@ from protocol.errors import LocalProtocolError
 from protocol.messages.control import SetExecutionTimeout
 from protocol.messages.outcomes import SucceedTask
 from protocol.messages.xcoms import GetXCom
-from protocol.versions import HEAD, OLDEST, down, exists, known, up
+from protocol.versions import HEAD, OLDEST, down, exists, known, raises, up
 from tests.protocol.samples import GREETING, as_map, every_message, full
 
 
@@ -63,3 +63,5 @@ def test_a_step_up_is_taken_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -
     change = Change(HEAD, GetXCom, down=lambda body: body, up=lambda body: body | {"map_index": 7})
     monkeypatch.setattr(versions, "CHANGES", (change,))
     assert up("GetXCom", {"key": "k"}, OLDEST) == {"key": "k", "map_index": 7}
+    assert raises("GetXCom", OLDEST)
+    assert not raises("GetXCom", HEAD)

@@ -23,6 +23,18 @@ def test_every_answer_can_be_read_by_the_one_who_asked(vocabulary: Vocabulary) -
     assert vocabulary.greeting not in vocabulary.replies
 
 
+def test_the_ways_a_task_may_end() -> None:
+    assert {message.__name__ for message in TERMINAL} == {
+        "SucceedTask",
+        "TaskState",
+        "RetryTask",
+        "RescheduleTask",
+        "DeferTask",
+        "AwaitInputTask",
+        "CheckpointTask",
+    }
+
+
 def test_how_a_task_ends_is_acknowledged_with_an_empty_frame() -> None:
     assert TASK.questions >= TERMINAL
     assert {ANSWERS[message].reply for message in TERMINAL} == {type(None)}

@@ -2,7 +2,8 @@
 
 One JSON object a line. `hex` is the whole frame, prefix included; `json` is its payload for reading, with moments as
 RFC 3339 strings. A valid frame decodes to `json`; an invalid one has a `fault`, by the name it has in
-`protocol/errors.py`, and an `id` when the frame has one under which it must be refused.
+`protocol/errors.py`, and an `id` when the frame has one under which it must be refused. `forms.jsonl` has valid
+questions in forms that are taken and not written. `airflow-3.3.2.jsonl` was recorded: a conversation a line.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,14 +11,16 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec.msgpack import Ext
 
 from protocol.codec import outgoing
 from protocol.frames import encode_frame, frame
 from protocol.messages.shape import Message
 from protocol.session import GREETING_ID
+from protocol.values import to_body
 from protocol.versions import HEAD, VERSIONS, exists
 from protocol.vocabulary import TASK, TRIGGERER, Vocabulary
-from tests.protocol.samples import GREETING, bare, full
+from tests.protocol.samples import GREETING, IDENTITY, bare, full
 
 CARRIER = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 pack = msgspec.msgpack.encode
@@ -35,7 +38,15 @@ def _samples(messages: frozenset[type[Message]], version: str) -> Iterator[tuple
     for message in sorted(messages, key=lambda each: each.__name__):
         if exists(message.__name__, version):
             yield f"{message.__name__} with everything", outgoing(full(message), version)
-            yield f"{message.__name__} with no more than it needs", outgoing(bare(message), version)
+            yield f"{message.__name__} with no more than it needs", _needed(bare(message), version)
+
+
+def _needed(message: Message, version: str) -> dict[str, Any]:
+    """Leave out what may be left out: a reader must not demand the keys that have defaults."""
+    optional = {field.encode_name for field in msgspec.structs.fields(message) if not field.required}
+    body = outgoing(message, version)
+    body = to_body(body) if isinstance(body, Message) else body
+    return {key: value for key, value in body.items() if key not in optional}
 
 
 def questions(vocabulary: Vocabulary, version: str) -> str:
@@ -100,8 +111,34 @@ def invalid() -> str:
     return "".join(lines)
 
 
+def forms() -> str:
+    """The forms a reader has to know beside those a writer writes: each of these questions is a valid one."""
+    ends = {"type": "TaskState", "state": "failed"}
+    short, middle, long = Ext(-1, bytes(4)), Ext(-1, bytes(7) + b"\x05"), Ext(-1, bytes(11) + b"\x05")
+    samples: dict[str, list[Any]] = {
+        "an array of two": [1, {"type": "GetVariable", "key": "k"}],
+        "an array of four": [2, {"type": "GetVariable", "key": "k"}, None, str(IDENTITY)],
+        "an array of six": [3, {"type": "GetVariable", "key": "k"}, None, None, "later", 6],
+        "the id 0": [0, {"type": "GetVariable", "key": "k"}, None],
+        "a large id": [2**63, {"type": "GetVariable", "key": "k"}, None],
+        "a key from the future": [4, {"type": "GetVariable", "key": "k", "future": {"a": [1]}}, None],
+        "a moment of 4 bytes": [5, {**ends, "end_date": short}, None],
+        "a moment of 8 bytes": [6, {**ends, "end_date": middle}, None],
+        "a moment of 12 bytes": [7, {**ends, "end_date": long}, None],
+        "a moment as text": [8, {**ends, "end_date": "1970-01-01T02:00:05.25+02:00"}, None],
+        "a moment as text in UTC": [9, {**ends, "end_date": "1970-01-01T00:00:05Z"}, None],
+        "a duration as text": [10, {**DEFER, "trigger_timeout": "PT1M0.5S"}, None],
+        "a duration as a number": [11, {**DEFER, "trigger_timeout": 60.5}, None],
+        "a duration as a whole number": [12, {**DEFER, "trigger_timeout": 60}, None],
+    }
+    return "".join(_line(name, encode_frame(elements)) for name, elements in samples.items())
+
+
+DEFER = {"type": "DeferTask", "classpath": "a.Trigger", "next_method": "resume"}
+
 FILES: dict[str, Callable[[], str]] = {
     "invalid.jsonl": invalid,
+    "forms.jsonl": forms,
     "triggerer-questions.jsonl": partial(questions, TRIGGERER, HEAD),
     "triggerer-replies.jsonl": partial(replies, TRIGGERER, HEAD),
     **{f"questions-{version}.jsonl": partial(questions, TASK, version) for version in VERSIONS},

@@ -1,6 +1,7 @@
 """The vectors as any implementation would use them: read a file, read each frame, compare."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import pytest
 from protocol.codec import Unreadable
 from protocol.errors import RemoteProtocolError
 from protocol.frames import FrameReader, encode_frame
-from protocol.session import Asked, Broken, Greeted, RunnerSession, SupervisorSession
+from protocol.messages.outcomes import DeferTask, TaskState
+from protocol.messages.shape import Message
+from protocol.messages.variables import GetVariable
+from protocol.session import Answered, Asked, Broken, Failed, Greeted, RunnerSession, SupervisorSession
 from protocol.states import Talk
+from protocol.values import seconds
 from protocol.versions import HEAD, OLDEST
-from protocol.vocabulary import TASK, TRIGGERER, Vocabulary
+from protocol.vocabulary import ANSWERS, TASK, TRIGGERER, Vocabulary
 from tests.protocol.samples import GREETING, full
 
 HERE = Path(__file__).parent
@@ -29,6 +34,12 @@ CONVERSATIONS = {
 
 def lines(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text().splitlines()]
+
+
+def asked_for(body: dict[str, Any] | None) -> type[Message]:
+    """A question which this answers."""
+    name = "NoneType" if body is None else body["type"]
+    return next((asked for asked, answer in ANSWERS.items() if answer.reply.__name__ == name), GetVariable)
 
 
 def supervisor(vocabulary: Vocabulary, version: str) -> SupervisorSession:
@@ -55,11 +66,35 @@ def test_every_reply_is_told_as_it_was_answered(name: str) -> None:
     session = RunnerSession(vocabulary, version)
     first, *others = lines(name)
     assert isinstance(session.receive(bytes.fromhex(first["hex"]))[0], Greeted)
-    session.open.update(line["json"][0] for line in others)
+    session.open.update((line["json"][0], asked_for(line["json"][1])) for line in others)
     for line in others:
         (event,) = session.receive(bytes.fromhex(line["hex"]))
-        assert not isinstance(event, Broken | Unreadable), line["name"]
-    assert (session.open, session.late) == (set(), 0)
+        assert isinstance(event, Answered | Failed), (line["name"], event)
+        said = event.error if isinstance(event, Failed) else event.reply
+        body = line["json"][2 if isinstance(event, Failed) else 1]
+        if version == HEAD and body is not None and said is not None:
+            assert said == msgspec.convert(body, type(said)), line["name"]
+    assert (session.open, session.late) == ({}, 0)
+
+
+FORMS = {
+    "a moment of 4 bytes": datetime(1970, 1, 1, tzinfo=UTC),
+    "a moment of 8 bytes": datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC),
+    "a moment of 12 bytes": datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC),
+    "a moment as text": datetime(1970, 1, 1, 0, 0, 5, 250_000, tzinfo=UTC),
+    "a moment as text in UTC": datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC),
+}
+
+
+@pytest.mark.parametrize("line", lines("forms"), ids=lambda line: line["name"])
+def test_every_form_is_taken(line: dict[str, Any]) -> None:
+    (event,) = supervisor(TASK, HEAD).receive(bytes.fromhex(line["hex"]))
+    assert isinstance(event, Asked), event
+    if isinstance(event.message, TaskState):
+        assert event.message.end_date == FORMS[line["name"]]
+    if isinstance(event.message, DeferTask):
+        assert event.message.trigger_timeout is not None
+        assert seconds(event.message.trigger_timeout) in (60, 60.5)
 
 
 @pytest.mark.parametrize("line", lines("invalid"), ids=lambda line: line["name"])
@@ -85,7 +120,8 @@ def test_what_a_real_airflow_and_a_runtime_said_is_understood(conversation: dict
             asked.open.clear()
         else:
             (payload,) = FrameReader().feed(data)
-            runner.open.add(msgspec.msgpack.decode(payload)[0])
+            number, body, _ = msgspec.msgpack.decode(payload)
+            runner.open[number] = asked_for(body)
             (told,) = runner.receive(data)
             assert not isinstance(told, Broken | Unreadable)
             assert frame.get("type", "None") in repr(told)
@@ -94,4 +130,5 @@ def test_what_a_real_airflow_and_a_runtime_said_is_understood(conversation: dict
 def test_a_frame_is_its_prefix_and_its_payload() -> None:
     for line in lines("questions-2026-10-30"):
         data = bytes.fromhex(line["hex"])
+        assert data.hex() == line["hex"]
         assert encode_frame(msgspec.msgpack.decode(data[4:])) == data
