@@ -37,7 +37,7 @@ class Archived(CallerError):
 
 
 class Conflict(CallerError):
-    """It does not fit what is in force: `invalid_state`, `running_elsewhere`, `not_running`, `already_exists`, and such."""
+    """It does not fit what is in force: `invalid_state`, `running_elsewhere`, `not_running`, `already_exists`."""
 
 
 class Refused(CallerError):

@@ -136,6 +136,8 @@ class Instance(Record, frozen=True):
     kind: FailureKind | None
     reason: str | None
     resume_from: ResumeFrom
+    resume_stage: ResumeFrom
+    """How far it has fallen back."""
     stalls: int
     """Resumes in a row that made no progress."""
     stop: StopReason | None
