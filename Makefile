@@ -1,6 +1,7 @@
 # The whole workflow. `make test` and `make demo` need Python >= 3.11 and nothing else: every verb makes .venv ready first.
 #   PYTHON=python3.12   which Python makes .venv            (default: the first on PATH that is new enough)
-#   WORKERS=2           how many test processes              ARGS='-k frames -x'   further arguments for pytest
+#   WORKERS=2           how many test processes
+#   ARGS='-k frames'    further arguments for pytest, for a benchmark, or for `uv lock`
 #   NAME=codec          one benchmark instead of all
 
 .DEFAULT_GOAL := help
@@ -50,9 +51,10 @@ fix: ready ## format, and mend what ruff can mend
 	@$(PY) -m ruff format
 
 bench: ready ## measurements, side by side (NAME=codec for one)
-	@set -e; for name in $(NAME); do [ $$name = __init__ ] || $(PY) -m bench.$$name; done
+	@set -e; for name in $(NAME); do $(PY) -m bench.$$name $(ARGS); done
 
 interop: ready ## against the packages of others, in environments of their own
+	@sh tools/interop.sh
 	@$(PY) -m pytest -m interop --timeout=600 tests/interop $(ARGS)
 
 fuzz: ready ## the random tests, with many cases (TASKHAND_FUZZ_CASES)
@@ -66,5 +68,5 @@ lock: ready ## bring uv.lock up to pyproject.toml (ARGS=--upgrade for newer vers
 	@$(PY) -m tools.hostless_lock
 
 clean: ## remove all that is made here, .venv too
-	@rm -rf .venv .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf .venv .interop .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
-"""What is said between a supervisor and a task: frames, messages, states, schema and versions.
+"""What is said on the wire: frames, messages, states, schema and versions, without any I/O.
 
-Everything else speaks through this package, so it must be usable from any program, loop or test: it takes bytes and
-values and gives bytes and values. It imports msgspec and pure standard library only, and does no I/O at all; the
-allow-list in tests/architecture/test_purity.py holds it to that.
+Everything else in the project speaks through this package and it imports none of it. It takes values and gives
+values: no socket, no clock, no thread, no environment. A program in another language reads `schema.json`, which is
+generated from here, and needs nothing else.
 """

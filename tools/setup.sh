@@ -41,12 +41,17 @@ if [ "$(cat "$STAMP" 2>/dev/null)" = "$WANTED" ] && usable; then
     exit 0
 fi
 
+has_uv() {
+    [ "$("$VENV/bin/uv" --version 2>/dev/null | cut -d' ' -f2)" = "$UV_VERSION" ]
+}
+
 python=$(find_python)
-# A half-made or moved environment is not mended: making a new one takes two seconds and leaves no doubt.
-if ! { usable && [ "$(cat "$VENV/.home" 2>/dev/null)" = "$PWD" ]; }; then
+# An environment that is half-made, moved or of an older set-up is not mended: a new one takes seconds and leaves no doubt.
+if ! { usable && has_uv && [ "$(cat "$VENV/.home" 2>/dev/null)" = "$PWD" ]; }; then
     echo "setup: making $VENV with $("$python" --version)"
     rm -rf "$VENV"
     "$python" -m venv "$VENV"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$UV_VERSION"
     pwd >"$VENV/.home"
 fi
 rm -f "$STAMP"
@@ -56,8 +61,6 @@ unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT || true
 export UV_PYTHON_DOWNLOADS=never
 # --system-certs: an index behind a company's own certificate authority is trusted as the rest of the machine trusts it.
 uv="$VENV/bin/uv --quiet --system-certs"
-[ "$("$VENV/bin/uv" --version 2>/dev/null | cut -d' ' -f2)" = "$UV_VERSION" ] ||
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$UV_VERSION"
 echo "setup: installing what uv.lock names"
 # Not `uv sync`: uv.lock names no host here (docs/decisions/0002), so versions and hashes come from the lock, and files
 # from whichever package index this machine uses.

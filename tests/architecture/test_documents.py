@@ -5,7 +5,7 @@ import pytest
 
 from tests.architecture.layout import ROOT, files, name_of
 
-PAGES = files(".", pattern="*.md")
+PAGES = files("", suffix=".md")
 DECISIONS = [page for page in PAGES if page.parent.name == "decisions"]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.*?) *$", re.MULTILINE)

@@ -5,7 +5,6 @@ import tomllib
 from typing import Any
 
 from tests.architecture.layout import ROOT, pyproject
-from tools.hostless_lock import without_hosts
 
 LOCK = (ROOT / "uv.lock").read_text()
 NAME = re.compile(r"^([A-Za-z0-9._-]+)(\[[^\]]*\])?(.*)$")
@@ -40,13 +39,3 @@ def test_every_locked_file_has_its_hash() -> None:
     for package in tomllib.loads(LOCK)["package"]:
         for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
             assert file["hash"].startswith("sha256:")
-
-
-def test_addresses_are_taken_out_and_nothing_else() -> None:
-    source, file = (
-        'source = { registry = "https://index.example/simple" }',
-        'sdist = { url = "https://a.example/b/c/x-1.tar.gz" }',
-    )
-    assert without_hosts(source) == 'source = { registry = "index" }'
-    assert without_hosts(file) == 'sdist = { path = "x-1.tar.gz" }'
-    assert without_hosts(LOCK) == LOCK

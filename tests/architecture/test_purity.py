@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.layout import PACKAGES, ROOT, core_modules, files, name_of
+from tests.architecture.layout import PACKAGES, core_modules, file_of, files, mirror_of, name_of
 
 PURE = {
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "copy", "dataclasses", "datetime",
@@ -57,7 +57,7 @@ def allowed(module: str, cores: list[str]) -> bool:
 
 @pytest.mark.parametrize("module", core_modules())
 def test_a_core_module_imports_only_what_computes(module: str) -> None:
-    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
+    tree = ast.parse(file_of(module).read_text())
     cores = core_modules()
     assert [name for name in imports(tree) if not allowed(name, cores)] == []
 
@@ -67,9 +67,9 @@ def test_protocol_imports_nothing_of_the_packages_that_speak_it() -> None:
     assert found <= PURE | {"protocol"}
 
 
-@pytest.mark.parametrize("module", core_modules())
-def test_a_core_module_reads_no_clock_draws_no_chance_and_opens_nothing(module: str) -> None:
-    assert list(reaches(ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text()))) == []
+@pytest.mark.parametrize("file", sorted({*files("protocol"), *map(file_of, core_modules())}), ids=name_of)
+def test_a_core_module_reads_no_clock_draws_no_chance_and_opens_nothing(file: Path) -> None:
+    assert list(reaches(ast.parse(file.read_text()))) == []
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,7 @@ def test_only_standard_modules_and_msgspec_count_as_pure() -> None:
 
 @pytest.mark.parametrize("module", core_modules())
 def test_a_core_module_has_a_test_file_that_mirrors_it(module: str) -> None:
-    *folders, name = module.split(".")
-    assert ROOT.joinpath("tests", *folders, f"test_{name}.py").is_file()
+    assert mirror_of(module).is_file()
 
 
 @pytest.mark.parametrize(
