@@ -12,5 +12,6 @@ of `protocol.messages`: over HTTP they are the same structs, and here is only wh
 Routes of ours beside Airflow's, under `/execution/task-instances/{id}`: `PUT checkpoint` takes a `SaveCheckpoint` and
 gives a `CheckpointSaved`; `GET checkpoint` gives a `CheckpointResult`; `PUT log?offset=N` takes bytes of the attempt's
 log that begin at N, 204; bytes that are already there are not taken twice, and a gap is refused with 409 `log_gap` and
-`expected`, the offset to go on from.
+`expected`, the offset to go on from. A heartbeat's 204 may carry `Taskhand-Stop: <StopReason>`: the attempt is asked
+to stop at its next checkpoint.
 """

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from msgspec import Meta, field
 
-from protocol.flows import FlowGraph
+from protocol.flows import FlowGraph, Name
+from protocol.messages.checkpoints import StopReason
 from protocol.messages.runs import DagRunState, DagRunType
 from protocol.messages.shape import Aware, Model, StrictModel
 from protocol.states import TaskInstanceState
@@ -23,6 +24,8 @@ class SubmitRun(StrictModel, frozen=True):
     graph: FlowGraph
     run_id: RunId | None = None
     """None lets the server name it."""
+    params: dict[str, Any] | None = None
+    """What the flow's own parameters were when the graph was drawn, to be shown."""
     conf: dict[str, Any] | None = None
     logical_date: Aware | None = None
     run_after: Aware | None = None
@@ -77,6 +80,8 @@ class InstanceSummary(Model, frozen=True):
     last_heartbeat_at: Aware | None = None
     due: Aware | None = None
     """When a retry, a reschedule, a resume or a time-out of waiting comes due."""
+    kind: str | None = None
+    """The kind of failure, when it failed without an outcome of its task's own."""
     reason: str | None = None
     """Why it is in this state, when there is more to say than the state says."""
     rendered_map_index: str | None = None
@@ -95,11 +100,10 @@ class TimelineEvent(Model, frozen=True):
     """One thing that happened to a task instance: what was told to whom, and what became of it."""
 
     at: Aware
-    event: str
+    what: str
     attempt: UUID
     try_number: int
-    state: str | None = None
-    """The state it led to, when it led to one."""
+    why: str = ""
     detail: dict[str, Any] | None = None
 
 
@@ -107,6 +111,8 @@ class Timeline(Model, frozen=True):
     """Why a task instance is where it is, over all its attempts."""
 
     instance: InstanceSummary
+    attempts: list[InstanceSummary]
+    """The oldest first."""
     events: list[TimelineEvent]
 
 
@@ -136,16 +142,28 @@ class Acted(Model, frozen=True):
     instances: list[InstanceSummary]
 
 
-class WorkerSummary(Model, frozen=True):
-    """A worker, as its claims showed it."""
+class StopBody(StrictModel, frozen=True):
+    """Ask it to stop at its next checkpoint."""
 
-    worker: str
-    queues: list[str]
+    reason: StopReason = StopReason.USER_KILL
+
+
+class PoolSummary(Model, frozen=True):
+    """A pool, and how many of its slots are in use."""
+
+    name: str
     slots: int
-    last_claim_at: Aware
+    used: int
 
 
-class WorkerPage(Model, frozen=True):
-    """The workers that claimed lately."""
+class PoolPage(Model, frozen=True):
+    """All pools."""
 
-    workers: list[WorkerSummary]
+    pools: list[PoolSummary]
+
+
+class PoolBody(StrictModel, frozen=True):
+    """A pool to make or to change."""
+
+    name: Name
+    slots: Annotated[int, Meta(ge=-1, le=1_000_000)]

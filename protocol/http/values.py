@@ -1,10 +1,12 @@
 """Bodies of the routes for values: variables, state stores, runs that a task starts."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from protocol.messages.shape import Aware, Json, StrictModel
+from protocol.messages.hitl import HITLUser, Options
+from protocol.messages.shape import Aware, Json, Model, StrictModel
 
 
 class VariablePostBody(StrictModel, frozen=True):
@@ -42,6 +44,33 @@ class TriggerDAGRunPayload(StrictModel, frozen=True):
     reset_dag_run: bool | None = False
     partition_key: str | None = None
     note: str | None = None
+
+
+class NoteBody(StrictModel, frozen=True):
+    """The note of a run, or null for none."""
+
+    note: Annotated[str, Meta(max_length=10_000)] | None
+
+
+class HITLQuestionBody(Model, frozen=True):
+    """A question to people."""
+
+    ti_id: UUID
+    options: Options
+    subject: str
+    body: str | None = None
+    defaults: list[str] | None = None
+    multiple: bool | None = False
+    params: dict[str, Any] | None = None
+    assigned_users: list[HITLUser] | None = None
+
+
+class HITLAnswerBody(Model, frozen=True):
+    """An answer in people's stead."""
+
+    ti_id: UUID
+    chosen_options: Options
+    params_input: dict[str, Any] | None = None
 
 
 class XComResponse(Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ import pytest
 from protocol.http.values import (
     ConnectionBody,
     HealthReport,
+    HITLAnswerBody,
     TaskStateStorePutBody,
     TriggerDAGRunPayload,
     VariablePostBody,
@@ -34,3 +35,8 @@ def test_what_does_not_fit_is_refused(kind: type[msgspec.Struct], body: bytes) -
 
 def test_a_well_server_says_no_more() -> None:
     assert msgspec.json.encode(HealthReport("healthy")) == b'{"status":"healthy"}'
+
+
+def test_an_answer_in_peoples_stead_chooses_something() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"ti_id": "01890000-0000-7000-8000-000000000000", "chosen_options": []}, HITLAnswerBody)
