@@ -36,8 +36,12 @@ class Store(Attempts, Values, Runs, Triggers, Protocol):
         """Let happen what is due, and advance the runs in which something changed. Safe in many servers at once."""
         ...
 
-    async def wait_for_change(self, seconds: float) -> bool:
-        """Return when a transition calls for a tick, or after so many seconds (then False)."""
+    def change_seen(self) -> int:
+        """Give a number before a tick; `wait_for_change` with it misses nothing."""
+        ...
+
+    async def wait_for_change(self, seen: int, seconds: float) -> bool:
+        """Return when a transition after `seen` calls for a tick, or after so many seconds (then False)."""
         ...
 
     async def prune(self, retention: Retention, now: datetime) -> Pruned:

@@ -1,4 +1,9 @@
-"""Claims, and the life of an attempt."""
+"""Claims, and the life of an attempt.
+
+`fence` is the number of the claim, as `/run` gave it (`Started.instance.fence`) and the attempt's token carries it.
+Waits keep an attempt's id, so only the fence tells a worker that had it before from the one that has it now. None: it
+is not known.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,8 +26,12 @@ class Attempts(Protocol):
         """
         ...
 
-    async def wait_for_work(self, seconds: float) -> bool:
-        """Return when something was queued since the last claim began, or after so many seconds (then False)."""
+    def work_seen(self, queues: Sequence[str]) -> int:
+        """Give a number before a claim; `wait_for_work` with it misses nothing that was queued since."""
+        ...
+
+    async def wait_for_work(self, queues: Sequence[str], seen: int, seconds: float) -> bool:
+        """Return when something was put into one of these queues after `seen`, or so many seconds later (False)."""
         ...
 
     async def instance(self, ti_id: str) -> Instance:
@@ -41,11 +50,11 @@ class Attempts(Protocol):
         """`/run`. Asked again by the same process it answers the same. With a fence, only its claim may start it."""
         ...
 
-    async def heartbeat(self, ti_id: str, hostname: str, pid: int, now: datetime) -> Beat:
+    async def heartbeat(self, ti_id: str, hostname: str, pid: int, now: datetime, *, fence: int | None = None) -> Beat:
         """Renew the lease."""
         ...
 
-    async def finish(self, ti_id: str, outcome: Outcome, now: datetime) -> Applied:
+    async def finish(self, ti_id: str, outcome: Outcome, now: datetime, *, fence: int | None = None) -> Applied:
         """`/state`. The same outcome told again is `AGAIN`, also by an attempt that was replaced because of it."""
         ...
 
@@ -65,7 +74,9 @@ class Attempts(Protocol):
         """Give when a try first began, across its reschedules; None when it was never rescheduled."""
         ...
 
-    async def save_checkpoint(self, ti_id: str, checkpoint: NewCheckpoint, now: datetime) -> Saved:
+    async def save_checkpoint(
+        self, ti_id: str, new: NewCheckpoint, now: datetime, *, fence: int | None = None
+    ) -> Saved:
         """Record a checkpoint. Inline data above the limit is `Refused("too_large")`: write a blob and refer to it."""
         ...
 

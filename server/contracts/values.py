@@ -11,8 +11,10 @@ from server.records import Asset, AssetEvent, Connection, Question, Variable, XC
 class Values(Protocol):
     """What tasks leave for each other and for later."""
 
-    async def set_xcom(self, name: XComName, value: Json, *, mapped_length: int | None = None) -> None:
-        """Write a value; writing again replaces it. Unknown task: `NotFound`."""
+    async def set_xcom(
+        self, name: XComName, value: Json, *, mapped_length: int | None = None, by: str | None = None
+    ) -> None:
+        """Write a value, or replace it. Unknown task: `NotFound`. `by` an attempt: a replaced one may not."""
         ...
 
     async def get_xcom(self, name: XComName, *, include_prior_dates: bool = False) -> XCom | None:
@@ -27,7 +29,7 @@ class Values(Protocol):
         """Give how many map indexes wrote a key."""
         ...
 
-    async def delete_xcom(self, name: XComName) -> None:
+    async def delete_xcom(self, name: XComName, *, by: str | None = None) -> None:
         """Remove a value; an absent one is fine."""
         ...
 
