@@ -12,7 +12,7 @@ start, and then the instance fails. Proven means: beyond the best its records ev
 coming again to the same point proves nothing; where they name no progress, that there is a new record.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -66,7 +66,7 @@ class Change(Struct, frozen=True):
 
 
 class Expand(Struct, frozen=True):
-    """A mapped task may begin: make one instance for each item, and then ask again."""
+    """A mapped task may begin: see that it has one instance for each item, and then ask again."""
 
     task_id: str
     over: str
@@ -80,8 +80,8 @@ class Advance(Struct, frozen=True):
     state: DagRunState
 
 
-def advance(graph: Plan, tallies: Mapping[str, Tally], expanded: frozenset[str], *, paused: bool = False) -> Advance:
-    """Decide a run. `expanded` are the mapped tasks that have their instances; a paused flow queues nothing new."""
+def advance(graph: Plan, tallies: Mapping[str, Tally], expanded: Collection[str], *, paused: bool = False) -> Advance:
+    """Decide a run. `expanded` are the mapped tasks just made to fit their items; a paused flow queues nothing new."""
     now = {name: dict(tallies.get(name, {})) for name in graph.tasks}
     changes: list[Change] = []
     expansions: list[Expand] = []

@@ -34,6 +34,10 @@ class Event(StrEnum):
     UPSTREAM_FAIL = "upstream_fail"
     UNMAPPABLE = "unmappable"
     """What it is mapped over is not a list, or too long a one."""
+    UNMAP = "unmap"
+    """It was cleared with what it is mapped over, which is shorter now."""
+    REMAP = "remap"
+    """And longer again."""
 
     CLAIM = "claim"
     CLAIM_OVER = "claim_over"
@@ -146,6 +150,8 @@ ready                 que .   .   .   .   .   .   .   .   .   .   .   .   .
 skip                  ski ski .   .   .   .   .   .   .   .   .   .   .   .
 upstream_fail         upf .   .   .   .   .   .   .   .   .   .   .   .   .
 unmappable            fai .   .   .   .   .   .   .   .   .   .   .   .   .
+unmap                 rem .   .   .   .   .   .   .   .   .   .   .   .   .
+remap                 .   .   .   .   .   .   .   .   .   .   .   .   .   sch
 
 claim                 !   que !   !   !   !   !   !   !   !   !   !   !   !
 claim_over            .   que .   .   .   .   .   .   .   .   .   .   .   .

@@ -99,7 +99,13 @@ def put_checkpoint(
         pack_or_none(new.blob),
         reason,
     )
-    tx.run("DELETE FROM checkpoints WHERE instance_key = ? AND seq <= ?", it.key, seq - GENERATIONS)
+    tx.run(
+        "DELETE FROM checkpoints WHERE instance_key = ? AND seq NOT IN "
+        "(SELECT seq FROM checkpoints WHERE instance_key = ? ORDER BY seq DESC LIMIT ?)",
+        it.key,
+        it.key,
+        GENERATIONS,
+    )
     tell(
         tx, it, Turn(Event.HEARTBEAT, now, f"record {seq}", detail={"seq": seq, "progress": new.progress}), "checkpoint"
     )

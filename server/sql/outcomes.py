@@ -92,21 +92,22 @@ class _Taking:
         """Take an outcome of any kind."""
         match outcome:
             case Ended():
-                return self.ended(outcome)
+                applied = self.ended(outcome)
             case Retried():
-                return self.retried(outcome)
+                applied = self.retried(outcome)
             case Rescheduled():
-                return self.rescheduled(outcome)
+                applied = self.rescheduled(outcome)
             case Deferred():
-                return self.deferred(outcome)
+                applied = self.deferred(outcome)
             case AwaitingInput():
-                return self.awaiting(outcome)
+                applied = self.awaiting(outcome)
             case Checkpointed():
-                return self.checkpointed(outcome)
+                applied = self.checkpointed(outcome)
             case ServerTerminated():
-                return self.terminated(outcome)
+                applied = self.terminated(outcome)
             case _:
                 assert_never(outcome)
+        return applied
 
     def happen(self, event: Event, why: str, sets: Sets, **detail: Json) -> Applied:
         """Let it happen, and remember that it was told."""
@@ -173,7 +174,7 @@ class _Taking:
             kwargs if isinstance(kwargs, str) else pack(kwargs or {}),
             due,
             micros(self.now),
-            outcome.queue,
+            outcome.queue or it.queue,
         )
         sets: dict[str, Value] = {
             "trigger_id": row[0] if row else None,
@@ -232,25 +233,19 @@ class _Taking:
         return None if seconds is None else micros(self.now + timedelta(seconds=seconds))
 
 
+_WORDS: dict[type[Outcome], str] = {
+    Retried: S.UP_FOR_RETRY.value,
+    Rescheduled: S.UP_FOR_RESCHEDULE.value,
+    Deferred: S.DEFERRED.value,
+    AwaitingInput: S.AWAITING_INPUT.value,
+    Checkpointed: S.CHECKPOINTED.value,
+    ServerTerminated: "server_terminated",
+}
+
+
 def _word(outcome: Outcome) -> str:
     """Give what is remembered of an outcome: the state it asks for."""
-    match outcome:
-        case Ended():
-            return outcome.state.value
-        case Retried():
-            return S.UP_FOR_RETRY.value
-        case Rescheduled():
-            return S.UP_FOR_RESCHEDULE.value
-        case Deferred():
-            return S.DEFERRED.value
-        case AwaitingInput():
-            return S.AWAITING_INPUT.value
-        case Checkpointed():
-            return S.CHECKPOINTED.value
-        case ServerTerminated():
-            return "server_terminated"
-        case _:
-            assert_never(outcome)
+    return outcome.state.value if isinstance(outcome, Ended) else _WORDS[type(outcome)]
 
 
 def _cut(text: str | None) -> str | None:

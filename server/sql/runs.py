@@ -8,12 +8,11 @@ from server.faults import Conflict, NotFound, Refused
 from server.records import Flow, NewRun, Pool, Run
 from server.sql.graphs import Graph
 from server.sql.part import Part
-from server.sql.rows import RUN, fresh_id, micros, micros_or_none, moment, pack_or_none, run
+from server.sql.planting import UNMAPPED, plant
+from server.sql.rows import RUN, micros, micros_or_none, moment, pack_or_none, run
 from server.sql.transaction import ENGINE, Row, Transaction, reads, writes
 from server.sql.transitions import change
 from server.sql.values import checked_key
-
-UNMAPPED = -1
 
 
 class Runs(Part):
@@ -98,25 +97,7 @@ class Runs(Part):
 def _create(tx: Transaction, graph: Graph, digest: str, new: NewRun, now: datetime) -> Run:
     """Write a run with one instance for each task, mapped or not, all waiting."""
     key = _insert_run(tx, digest, new, now)
-    tx.many(
-        "INSERT INTO instances (id, run_key, task_id, map_index, state, try_number, max_tries, queue, runtime, pool, "
-        "pool_slots, priority) VALUES (?, ?, ?, ?, 'scheduled', 1, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                fresh_id(now),
-                key,
-                task.task_id,
-                UNMAPPED,
-                task.retries,
-                task.queue,
-                task.runtime,
-                task.pool,
-                task.slots,
-                task.priority,
-            )
-            for task in graph.plan.tasks.values()
-        ],
-    )
+    plant(tx, key, now, ((task, UNMAPPED) for task in graph.plan.tasks.values()))
     if (new.run_after or now) <= now:
         change(tx, key)
     else:

@@ -10,20 +10,21 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from protocol.flows import RETURN_VALUE
+from protocol.flows import RETURN_VALUE, TaskSpec
 from protocol.messages.runs import DagRunState
 from protocol.states import TaskInstanceState
-from server.engine import Advance, Expand, Plan, advance, expansion, lost, may_retry, retry_at
+from server.engine import advance, expansion, lost, may_retry, retry_at
 from server.records import FailureKind, Ticked
 from server.rules import Event
 from server.sql.clearing import columns_of_next_try
 from server.sql.graphs import Graph
 from server.sql.part import Part
+from server.sql.planting import plant
 from server.sql.questions import FAIL, nobody_answered
 from server.sql.resuming import columns_after_failure, columns_of, standing
-from server.sql.rows import FROM_INSTANCES, fresh_id, micros, moment, pack
+from server.sql.rows import FROM_INSTANCES, micros, moment, pack
 from server.sql.transaction import ENGINE, Transaction, Value, marks, writes
-from server.sql.transitions import HELD, Held, Turn, change, happen, happen_to_many
+from server.sql.transitions import HELD, Held, Turn, change, happen, happen_to_many, hold
 
 S = TaskInstanceState
 
@@ -110,50 +111,51 @@ class Ticking(Part):
             return
         state, paused = DagRunState(row[0]), bool(row[1])
         before = count.queued
-        decided = _decide(tx, key, graph.plan, paused=paused)
-        while decided.changes or decided.expansions:
-            self._carry_out(tx, key, decided, now, count)
+        expanded: set[str] = set()
+        while True:
+            decided = advance(graph.plan, _tallies(tx, key), expanded, paused=paused)
+            for one in decided.changes:
+                moved, queued = happen_to_many(tx, key, one.task_id, Turn(one.event, now, one.why))
+                count.transitions += moved
+                count.queued += queued
+            for expand in decided.expansions:
+                self._expand(tx, key, graph.task(expand.task_id), expand.over, now)
+                expanded.add(expand.task_id)
             if not decided.expansions:
                 break
-            decided = _decide(tx, key, graph.plan, paused=paused)
         _set_state(tx, key, (state, decided.state), now, queued=count.queued > before)
 
-    def _carry_out(self, tx: Transaction, key: int, decided: Advance, now: datetime, count: _Count) -> None:
-        for one in decided.changes:
-            moved, queued = happen_to_many(tx, key, one.task_id, Turn(one.event, now, one.why))
-            count.transitions += moved
-            count.queued += queued
-        for expand in decided.expansions:
-            self._expand(tx, key, expand, now)
-
-    def _expand(self, tx: Transaction, key: int, expand: Expand, now: datetime) -> None:
-        """Make one instance for each item. Over a mapped task, the items are what its instances returned."""
-        length, rows = (
-            None,
-            tx.rows(
-                "SELECT map_index, mapped_length FROM xcoms WHERE run_key = ? AND task_id = ? AND key = ?",
-                key,
-                expand.over,
-                RETURN_VALUE,
-            ),
+    def _expand(self, tx: Transaction, key: int, task: TaskSpec, over: str, now: datetime) -> None:
+        """See that each item has its instance. Over a mapped task, the items are what its instances returned."""
+        length = None
+        rows = tx.rows(
+            "SELECT map_index, mapped_length FROM xcoms WHERE run_key = ? AND task_id = ? AND key = ?",
+            key,
+            over,
+            RETURN_VALUE,
         )
         if rows:
             length = rows[0][1] if rows[0][0] < 0 else len(rows)
-        found = expansion(length, _tallies(tx, key)[0][expand.over], self.limits.mapped)
-        if found.event is not None:
-            happen_to_many(tx, key, expand.task_id, Turn(found.event, now, found.why))
-            return
-        tx.run(
-            "UPDATE instances SET map_index = 0 WHERE run_key = ? AND task_id = ? AND map_index < 0",
-            key,
-            expand.task_id,
-        )
-        tx.many(
-            "INSERT INTO instances (id, run_key, task_id, map_index, state, try_number, max_tries, queue, runtime, "
-            "pool, pool_slots, priority) SELECT ?, run_key, task_id, ?, state, try_number, max_tries, queue, runtime, "
-            "pool, pool_slots, priority FROM instances WHERE run_key = ? AND task_id = ? AND map_index = 0",
-            [(fresh_id(now), index, key, expand.task_id) for index in range(1, found.length)],
-        )
+        found = expansion(length, _tallies(tx, key).get(over, {}), self.limits.mapped)
+        if found.event is None:
+            _fit(tx, key, task, found.length, now)
+        else:
+            happen_to_many(tx, key, task.task_id, Turn(found.event, now, found.why))
+
+
+def _fit(tx: Transaction, key: int, task: TaskSpec, length: int, now: datetime) -> None:
+    """Have as many indexes. The first time one instance stands for all; later there may be too few or too many."""
+    tx.run("UPDATE instances SET map_index = 0 WHERE run_key = ? AND task_id = ? AND map_index < 0", key, task.task_id)
+    have = tx.rows("SELECT id, map_index, state FROM instances WHERE run_key = ? AND task_id = ?", key, task.task_id)
+    for ti_id, index, state in have:
+        if index >= length and state == S.SCHEDULED:
+            happen(tx, hold(tx, ti_id), Turn(Event.UNMAP, now, f"mapped over {length} items now"))
+        elif index < length and state == S.REMOVED:
+            held = hold(tx, ti_id)
+            turn = Turn(Event.REMAP, now, f"mapped over {length} items", columns_of_next_try(held.instance, task))
+            happen(tx, held, turn)
+    missing = set(range(length)) - {index for _, index, _ in have}
+    plant(tx, key, now, ((task, index) for index in sorted(missing)))
 
 
 def _take_changed(tx: Transaction, limit: int) -> list[tuple[int, str]]:
@@ -167,21 +169,13 @@ def _take_changed(tx: Transaction, limit: int) -> list[tuple[int, str]]:
     return [(key, digest) for key, digest in rows]
 
 
-def _tallies(tx: Transaction, key: int) -> tuple[dict[str, dict[TaskInstanceState, int]], frozenset[str]]:
-    """Count the instances of each task by state; and give the mapped tasks that have theirs."""
+def _tallies(tx: Transaction, key: int) -> dict[str, dict[TaskInstanceState, int]]:
+    """Count the instances of each task by state."""
     tallies: dict[str, dict[TaskInstanceState, int]] = defaultdict(dict)
-    expanded = set()
-    sql = "SELECT task_id, state, count(*), max(map_index) FROM instances WHERE run_key = ? GROUP BY task_id, state"
-    for task_id, state, count, index in tx.rows(sql, key):
+    sql = "SELECT task_id, state, count(*) FROM instances WHERE run_key = ? GROUP BY task_id, state"
+    for task_id, state, count in tx.rows(sql, key):
         tallies[task_id][TaskInstanceState(state)] = count
-        if index >= 0:
-            expanded.add(task_id)
-    return tallies, frozenset(expanded)
-
-
-def _decide(tx: Transaction, key: int, plan: Plan, *, paused: bool) -> Advance:
-    tallies, expanded = _tallies(tx, key)
-    return advance(plan, tallies, expanded, paused=paused)
+    return tallies
 
 
 def _set_state(

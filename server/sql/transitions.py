@@ -19,8 +19,8 @@ from server.rules import Effect, Event, Mark, Move, follow, sources
 from server.sql.rows import FROM_INSTANCES, INSTANCE, INSTANCE_WIDTH, fresh_id, instance, micros, pack_or_none
 from server.sql.transaction import ENGINE, Transaction, Value
 
-SOON = timedelta(seconds=1)
-"""Whoever ticks looks at least this often, so only what is due sooner is worth waking it for."""
+SOON = timedelta(seconds=10)
+"""Whoever ticks looks more often than this, so only what is due sooner is worth waking it for."""
 
 Sets = Mapping[str, Value]
 
@@ -39,8 +39,8 @@ class Turn(Struct, frozen=True):
 _RELEASED: dict[str, Value] = {"held": 0, "due": None}
 _FORGOTTEN: dict[str, Value] = {"next_method": None, "next_kwargs": None, "trigger_id": None}
 _NEW_ATTEMPT: dict[str, Value] = {
-    "worker": None, "hostname": None, "unixname": None, "pid": None, "queued_at": None, "start_date": None, "end_date": None,
-    "heartbeat_at": None, "told": None, "stop": None,
+    "worker": None, "hostname": None, "unixname": None, "pid": None, "queued_at": None, "start_date": None,
+    "end_date": None, "heartbeat_at": None, "told": None, "stop": None,
 }  # fmt: skip
 
 

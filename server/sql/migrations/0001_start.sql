@@ -82,7 +82,7 @@ CREATE TABLE instances (
     best_progress DOUBLE PRECISION,
     UNIQUE (run_key, task_id, map_index)
 );
-CREATE INDEX instances_tally ON instances (run_key, task_id, state, map_index);
+CREATE INDEX instances_tally ON instances (run_key, task_id, state);
 CREATE INDEX instances_ready ON instances (queue, priority DESC, queued_at, key) WHERE state = 'queued' AND held = 0;
 CREATE INDEX instances_held ON instances (pool, pool_slots) WHERE held = 1;
 CREATE INDEX instances_due ON instances (due) WHERE due IS NOT NULL;
