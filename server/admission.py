@@ -73,10 +73,12 @@ class Call(Request[Claims, Any, State]):
 
 def admit(connection: ASGIConnection[Any, Any, Any, State], handler: BaseRouteHandler) -> None:
     """Decode the parameters and check the token, in this order: what is not even an id is nobody's."""
-    params = connection.scope["path_params"]
-    if params:
-        params = {name: _decoded(name, value) for name, value in params.items()}
-        connection.scope["path_params"] = params
+    # A new map: the one in the scope is shared by all requests for the same path. Litestar has read numbers already.
+    params: dict[str, Any] = dict(connection.scope["path_params"])
+    for name, value in params.items():
+        if isinstance(value, str):
+            params[name] = _decoded(name, value)
+    connection.scope["path_params"] = params
     access = handler.opt.get("access")
     if access is None:
         return

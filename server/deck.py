@@ -6,6 +6,7 @@ from server.logbook import Logbook
 from server.metrics import Metrics
 from server.store import Store
 from server.tokens import Tokens
+from server.waiting import Closing
 
 
 class Limits(Struct, frozen=True):
@@ -27,4 +28,5 @@ class Deck(Struct, frozen=True):
     tokens: Tokens
     logbook: Logbook
     metrics: Metrics
+    closing: Closing
     limits: Limits = Limits()

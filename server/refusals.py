@@ -125,6 +125,11 @@ def _fault_in(message: Mapping[str, Any]) -> Fault:
     return Fault("value_error", loc, str(message.get("message", "")))
 
 
+def on_too_deep(_: Request[Any, Any, Any], __: RecursionError) -> Response[bytes]:
+    """JSON in JSON in JSON, deeper than our stack: only a request makes us go so deep."""
+    return _answer(422, [Fault("json_invalid", ["body"], "nested too deeply")])
+
+
 def on_anything(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Our own mistake: it is logged with its traceback, and the answer says only that."""
     log.error("%s %s", request.method, request.url.path, exc_info=error)
@@ -137,5 +142,6 @@ HANDLERS: ExceptionHandlersMap = {
     StoreError: on_store_error,
     StoreBroken: on_store_error,
     HTTPException: on_http_exception,
+    RecursionError: on_too_deep,
     Exception: on_anything,
 }

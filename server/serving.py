@@ -26,6 +26,7 @@ from server.metrics import Metrics
 from server.settings import HOST, PORT, URL_FILE, USER_TOKEN_FILE, WORKER_TOKEN_FILE
 from server.store import Store
 from server.tokens import Claims, InvalidToken, Scope, Tokens, secret_in, write_private
+from server.waiting import Closing
 
 YEAR_S = 365 * 86_400.0
 GRACE_S = 3
@@ -63,7 +64,9 @@ def serve(serving: Serving) -> None:
     now = datetime.now(UTC)
     for name, scope in ((WORKER_TOKEN_FILE, Scope.WORKER), (USER_TOKEN_FILE, Scope.USER)):
         keep_token(home / name, tokens, scope, now)
-    deck = Deck(serving.store, tokens, Logbook(home / "logs", serving.limits.log), Metrics(), serving.limits)
+    closing = Closing()
+    logbook = Logbook(home / "logs", serving.limits.log)
+    deck = Deck(serving.store, tokens, logbook, Metrics(), closing, serving.limits)
     listening = listen(serving.host, serving.port)
     config = uvicorn.Config(
         application(deck, retention=serving.retention),
@@ -75,7 +78,7 @@ def serve(serving: Serving) -> None:
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=75,
     )
-    server = Announcing(config, serving, url_of(listening))
+    server = Announcing(config, serving, url_of(listening), closing)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
     if not server.started:
@@ -85,10 +88,21 @@ def serve(serving: Serving) -> None:
 class Announcing(uvicorn.Server):
     """uvicorn, and it says when it is ready."""
 
-    def __init__(self, config: uvicorn.Config, serving: Serving, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, serving: Serving, url: str, closing: Closing) -> None:
         super().__init__(config)
         self._serving = serving
         self._url = url
+        self._closing = closing
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the store first: what is wrong with it is said in its own words, and not by uvicorn as a traceback."""
+        await self._serving.store.open()
+        await super().serve(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let those go first who only wait."""
+        self._closing.say()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say so when the first request would be answered."""

@@ -7,6 +7,7 @@ import click
 
 from server.deck import Limits
 from server.drivers import UnknownDatabase, store_at
+from server.faults import StoreError
 from server.filters import Retention
 from server.serving import Serving, is_loopback, serve
 from server.settings import HOST, PORT, surroundings
@@ -62,7 +63,7 @@ def command(
             retention=Retention(runs=None if keep is None else keep * DAY_S),
         )
         serve(serving)
-    except (OSError, UnknownDatabase) as error:
+    except (OSError, StoreError, UnknownDatabase) as error:
         raise Unserved(str(error)) from error
 
 

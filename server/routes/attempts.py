@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import Response, get, post
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from protocol.http.people import (
     Acted,
@@ -39,7 +39,7 @@ async def instances(
     run: str | None = None,
     task: str | None = None,
     map_index: Annotated[int | None, Parameter(ge=-1, le=2**31 - 1)] = None,
-    in_state: Annotated[TaskInstanceState | None, Parameter(query="state")] = None,
+    in_state: Annotated[TaskInstanceState | None, QueryParameter(name="state")] = None,
     worker: str | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
@@ -120,7 +120,7 @@ async def log(
     over = _over(attempt)
     found = deck.logbook.read(name, offset, limit)
     if not found and not over and wait_s:
-        await deck.logbook.growth(name, offset, wait_s)
+        await deck.closing.unless(deck.logbook.growth(name, offset, wait_s))
         over = _over((await _attempt(request, ti_id))[0])
         found = deck.logbook.read(name, offset, limit)
     end = offset + len(found)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from protocol.messages.instances import PreviousTIResponse, TaskBreadcrumbsResult, TaskStatesResult
 from protocol.messages.shape import Aware
@@ -16,7 +16,7 @@ from server.views import plain, previous_instance
 
 MapIndex = Annotated[int | None, Parameter(ge=-1, le=2**31 - 1)]
 Many = Annotated[list[str] | None, Parameter(max_items=10_000)]
-Group = Annotated[str | None, Parameter(query="task_group_id", max_length=250)]
+Group = Annotated[str | None, QueryParameter(name="task_group_id", max_length=250)]
 
 BREADCRUMBS = 10_000
 
@@ -75,7 +75,7 @@ async def previous(
     task_id: str,
     logical_date: Aware | None = None,
     map_index: MapIndex = -1,
-    in_state: Annotated[TaskInstanceState | None, Parameter(query="state")] = None,
+    in_state: Annotated[TaskInstanceState | None, QueryParameter(name="state")] = None,
 ) -> PreviousTIResponse | None:
     """Give the instance of the latest earlier run."""
     index = -1 if map_index is None else map_index

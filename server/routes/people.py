@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import uuid4
 
 from litestar import delete, get, post, put
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from protocol.flows import FlowError, check
 from protocol.http.people import RunPage, RunSummary, SubmitRun
@@ -82,7 +82,7 @@ async def runs(
     request: Call,
     flow: str | None = None,
     run: str | None = None,
-    in_state: Annotated[DagRunState | None, Parameter(query="state")] = None,
+    in_state: Annotated[DagRunState | None, QueryParameter(name="state")] = None,
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> RunPage:
@@ -101,7 +101,7 @@ async def run(
     loop = asyncio.get_running_loop()
     ends = loop.time() + wait_s
     found = await _found(request, dag_id, run_id)
-    while found.state not in OVER and loop.time() < ends:
+    while found.state not in OVER and loop.time() < ends and not request.deck.closing.said:
         await asyncio.sleep(LOOK_EVERY_S)
         found = await _found(request, dag_id, run_id)
     return await _one(request, found)

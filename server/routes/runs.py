@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import get, patch, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from protocol.http.values import NoteBody, TriggerDAGRunPayload
 from protocol.messages.runs import DagResult, DagRun, DagRunState, DagRunStateResult, DagRunType
@@ -55,7 +55,7 @@ async def previous(
     request: Call,
     dag_id: str,
     logical_date: Aware,
-    in_state: Annotated[DagRunState | None, Parameter(query="state")] = None,
+    in_state: Annotated[DagRunState | None, QueryParameter(name="state")] = None,
 ) -> DagRun | None:
     """Give the run before a logical date."""
     found = await request.deck.store.previous_run(dag_id, logical_date, in_state)

@@ -26,9 +26,9 @@ async def claim(request: Call, data: ClaimRequest) -> ClaimReply:
         seen = deck.store.work_seen(data.queues)
         claimed = await deck.store.claim(data.worker, data.queues, data.slots, data.runtimes, now)
         left = ends - loop.time()
-        if claimed or left <= 0:
+        if claimed or left <= 0 or deck.closing.said:
             break
-        await deck.store.wait_for_work(data.queues, seen, left)
+        await deck.closing.unless(deck.store.wait_for_work(data.queues, seen, left))
     lease = deck.limits.lease_s
     return ClaimReply(
         [

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Response, delete, get, head, post
 from litestar.params import Parameter
 
 from protocol.http.values import XComResponse
 from server.admission import TASK, Call
 from server.filters import XComName
-from server.refusals import refused
+from server.refusals import JSON, refused
 from server.routes.answers import refusals
 
 PATH = "/xcoms/{dag_id:str}/{run_id:str}/{task_id:str}/{key:str}"
@@ -64,7 +65,7 @@ async def item(request: Call, dag_id: str, run_id: str, task_id: str, key: str, 
     name = XComName(dag_id=dag_id, run_id=run_id, task_id=task_id, key=key)
     found = await request.deck.store.get_xcoms(name)
     if -len(found) <= offset < len(found):
-        return Response(found[offset].value, media_type="application/json")
+        return Response(msgspec.json.encode(found[offset].value), media_type=JSON)
     raise refused(404, "not_found", f"there is no item {offset} of XCom {key!r}: it has {len(found)}")
 
 
@@ -95,7 +96,7 @@ async def write(
     run_id: str,
     task_id: str,
     key: str,
-    data: Any,  # noqa: ANN401 - any JSON
+    data: Any = None,  # noqa: ANN401 - any JSON; a client that sends null may well send nothing
     map_index: MapIndex = -1,
     dag_result: bool = False,  # noqa: ARG001 - the run has no result of its own here
     mapped_length: Annotated[int | None, Parameter(ge=0)] = None,
