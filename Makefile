@@ -10,7 +10,7 @@
 PY := .venv/bin/python
 WORKERS ?= 2
 ARGS ?=
-NAME ?= $(basename $(notdir $(wildcard bench/[a-z]*.py)))
+NAME ?= codec
 
 export PYTHON
 
@@ -41,16 +41,19 @@ architecture: ready
 	@.venv/bin/lint-imports
 
 schema: ready
-	@if [ -f schema.json ]; then $(PY) -m supervisor schema --check; fi
+	@$(PY) -m supervisor schema --check
+	@$(PY) -m tools.generated --check
 
 coverage: ready
 	@$(PY) -m tools.coverage_gate
 
-fix: ready ## format, and mend what ruff can mend
+fix: ready ## format, mend what ruff can mend, and draw again what is drawn from the code
 	@$(PY) -m ruff check --fix --show-fixes || true
 	@$(PY) -m ruff format
+	@$(PY) -m tools.generated
 
 bench: ready ## measurements, side by side (NAME=codec for one)
+	@sh tools/interop.sh
 	@set -e; for name in $(NAME); do $(PY) -m bench.$$name $(ARGS); done
 
 interop: ready ## against the packages of others, in environments of their own

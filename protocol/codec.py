@@ -89,7 +89,7 @@ class Codec(Generic[FrameT]):
         self._members = vocabulary.questions if self._asked else vocabulary.replies | {vocabulary.greeting}
         self._allowed = self._members if allowed is None else allowed
         self._names = {member.__name__: member for member in self._members}
-        self._fast = _decoder(self._asked, self._members)
+        self._fast = frame_decoder(asked=self._asked, members=self._members)
         # A body of an older version has no class: it is stepped up first, so there is no fast way.
         self._direct = self._fast.decode if version == versions.HEAD and allowed is None else self._slowly
 
@@ -159,5 +159,6 @@ def _split(payload: Payload, shortest: int) -> list[Raw]:
 
 
 @cache
-def _decoder(asked: bool, members: frozenset[type[Message]]) -> msgspec.msgpack.Decoder[Any]:  # noqa: FBT001 - a key
+def frame_decoder(*, asked: bool, members: frozenset[type[Message]]) -> msgspec.msgpack.Decoder[Any]:
+    """Give the decoder of whole frames of one direction; making one costs milliseconds, so each is made once."""
     return msgspec.msgpack.Decoder((Question if asked else Reply)[union(members)])

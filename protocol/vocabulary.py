@@ -74,7 +74,7 @@ ANSWERS: dict[type[Message], Answer] = {
         variables.VariableResult, (ErrorType.VARIABLE_NOT_FOUND, ErrorType.PERMISSION_DENIED)
     ),
     variables.GetVariableKeys: Answer(variables.VariableKeysResult),
-    variables.PutVariable: _OK,
+    variables.PutVariable: _EMPTY,
     variables.DeleteVariable: _OK,
     variables.MaskSecret: _EMPTY,
     xcoms.GetXCom: Answer(xcoms.XComResult),
@@ -108,7 +108,7 @@ ANSWERS: dict[type[Message], Answer] = {
     runs.GetPrevSuccessfulDagRun: Answer(runs.PrevSuccessfulDagRunResult),
     runs.GetDRCount: Answer(runs.DRCount),
     runs.TriggerDagRun: Answer(control.OKResponse, (ErrorType.DAGRUN_ALREADY_EXISTS,)),
-    runs.UpdateDagRunNote: _EMPTY,
+    runs.UpdateDagRunNote: _OK,
     instances.GetTICount: Answer(instances.TICount),
     instances.GetTaskStates: Answer(instances.TaskStatesResult),
     instances.GetPreviousTI: Answer(instances.PreviousTIResult),

@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     "kill": Command("server.commands.acting:kill", None, "End a task instance as failed."),
     "resume": Command("server.commands.acting:resume", None, "Let a held checkpointed task instance go on."),
     "mark": Command("server.commands.acting:mark", None, "Say how a task instance ended, whatever happened."),
+    "schema": Command("supervisor.commands.schema:command", None, "Print the wire as JSON Schema, for other runtimes."),
     "doctor": Command("supervisor.commands.doctor:command", None, "Say what is wrong with this installation."),
 }
 

@@ -172,7 +172,7 @@ class TriggerDagRun(StrictMessage, frozen=True):
 
 
 class UpdateDagRunNote(Message, frozen=True):
-    """Write the note of this task instance's run, or remove it."""
+    """Write the note of this task instance's run. An empty note removes it; nil leaves it as it is."""
 
     ti_id: UUID
     note: str | None

@@ -2,7 +2,7 @@
 
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
@@ -57,10 +57,10 @@ PLAIN: dict[object, object] = {
 }
 
 
-def every_message() -> Iterator[type[Message]]:
+def every_message() -> list[type[Message]]:
     """Every message of every vocabulary, in a stable order."""
     members = {TASK.greeting, TRIGGERER.greeting, *ANSWERS, *TASK.replies, *TRIGGERER.replies, *PARSING}
-    return iter(sorted(members, key=lambda member: member.__name__))
+    return sorted(members, key=lambda member: member.__name__)
 
 
 def full(message: type[Struct]) -> Any:
