@@ -14,6 +14,7 @@ coming again to the same point proves nothing; where they name no progress, that
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from msgspec import Struct
 
@@ -21,7 +22,6 @@ from protocol.flows import FlowGraph, ResumePolicy, TaskSpec, TriggerRule, downs
 from protocol.messages.checkpoints import StopReason
 from protocol.messages.runs import DagRunState
 from protocol.states import FINISHED, TaskInstanceState
-from server.records import ResumeFrom
 from server.rules import Event
 
 _S = TaskInstanceState
@@ -177,6 +177,14 @@ def expansion(length: int | None, upstream: Tally, limit: int) -> Expansion:
 
 
 # --- stops, losses and what follows -----------------------------------------------------------------------------------
+
+
+class ResumeFrom(StrEnum):
+    """Which record the next attempt begins from."""
+
+    LATEST = "latest"
+    PREVIOUS = "previous"
+    FRESH = "fresh"
 
 
 class Standing(Struct, frozen=True):

@@ -19,6 +19,7 @@ from protocol.flows import FlowGraph, TaskSpec
 from protocol.messages.checkpoints import BlobReference, StopReason
 from protocol.messages.runs import DagRunState, DagRunType
 from protocol.states import TaskInstanceState
+from server.engine import ResumeFrom
 
 
 class Record(Struct, frozen=True, kw_only=True, gc=False):
@@ -38,14 +39,6 @@ class FailureKind(StrEnum):
     BOOT = "boot"
     NO_OUTCOME = "no_outcome"
     KILLED = "killed"
-
-
-class ResumeFrom(StrEnum):
-    """Which record the next attempt begins from."""
-
-    LATEST = "latest"
-    PREVIOUS = "previous"
-    FRESH = "fresh"
 
 
 class Flow(Record, frozen=True):

@@ -4,9 +4,10 @@ from datetime import datetime
 
 from protocol.messages.checkpoints import StopReason
 from protocol.states import TaskInstanceState
+from server.engine import ResumeFrom
 from server.faults import Conflict, Refused
 from server.outcomes import NewCheckpoint
-from server.records import Checkpoint, ResumeFrom, ResumePoint, Saved
+from server.records import Checkpoint, ResumePoint, Saved
 from server.rules import Event
 from server.sql.part import Part
 from server.sql.rows import CHECKPOINT, checkpoint, micros, pack_or_none

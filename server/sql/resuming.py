@@ -1,8 +1,7 @@
 """How the rows of an instance say what `server.engine` needs to know of its resumes, and keep what it decided."""
 
 from protocol.flows import TaskSpec
-from server.engine import Resume, Standing, fall_back, progressed
-from server.records import ResumeFrom
+from server.engine import Resume, ResumeFrom, Standing, fall_back, progressed
 from server.sql.transaction import Transaction, Value
 from server.sql.transitions import Held
 

@@ -11,7 +11,8 @@ from protocol.messages.checkpoints import BlobReference, StopReason
 from protocol.messages.runs import DagRunState, DagRunType
 from protocol.messages.shape import Json
 from protocol.states import TaskInstanceState
-from server.records import Attempt, Checkpoint, FailureKind, Instance, ResumeFrom, Run
+from server.engine import ResumeFrom
+from server.records import Attempt, Checkpoint, FailureKind, Instance, Run
 from server.sql.transaction import Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
