@@ -37,9 +37,16 @@ def _installed() -> Iterator[Path]:
 
 
 def _binaries() -> Path | None:
-    return next(
-        (place for place in _installed() if (place / "initdb").exists() and (place / "postgres").exists()), None
-    )
+    """Give the first that run as whom they have to: a checkout may lie where only root may look."""
+    return next((place for place in _installed() if all(_runs(place / name) for name in ("initdb", "postgres"))), None)
+
+
+def _runs(program: Path) -> bool:
+    try:
+        done = subprocess.run([program, "--version"], user=_user(), cwd="/", capture_output=True, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0
 
 
 def _user() -> str | None:
