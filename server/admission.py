@@ -14,7 +14,7 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Parameter
+from litestar.params import PathParameter
 from msgspec import Struct
 
 from protocol.http.errors import Fault
@@ -24,7 +24,7 @@ from server.refusals import Refusal, invalid
 from server.tokens import Claims, InvalidToken, Scope
 from server.versions import dress
 
-TiId = Annotated[str, Parameter(schema_extra={"format": "uuid"}, description="The attempt's id.")]
+TiId = Annotated[str, PathParameter(schema_extra={"format": "uuid"}, description="The attempt's id.")]
 """A task instance's id in a path. The guard has it in canonical form before a route sees it."""
 
 R = TypeVar("R", bound=Struct)

@@ -1,17 +1,16 @@
 """The server as one ASGI application: routes, refusals, OpenAPI, the engine's pulse, and the door around it all."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from litestar import Litestar, Router
-from litestar.config.app import AppConfig
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
 from server.admission import Call, admit
-from server.deck import Deck
+from server.deck import Deck, Limits
 from server.door import App, Door
 from server.filters import Retention
 from server.refusals import HANDLERS
@@ -37,23 +36,29 @@ PEOPLE_FAMILIES = (people, attempts)
 
 VERSION = "1.0"
 
+Lifespan = Callable[[Litestar], contextlib.AbstractAsyncContextManager[None]]
+
 
 def application(deck: Deck, *, retention: Retention | None = None, pulse: bool = True) -> App:
     """Make the application. Without a pulse only routes change anything, as tests sometimes want it."""
-    litestar = Litestar(
+    inner = routed(deck.limits, [lambda _: _lifespan(deck, retention or Retention(), pulse=pulse)])
+    inner.state.deck = deck
+    return Door(inner, deck.metrics.observe)
+
+
+def routed(limits: Limits, lifespan: Sequence[Lifespan] = ()) -> Litestar:
+    """Make what is inside of the door: all routes and their description. It needs no store to describe itself."""
+    return Litestar(
         route_handlers=_routers(),
         guards=[admit],
         request_class=Call,
         exception_handlers=HANDLERS,
-        request_max_body_size=deck.limits.body,
+        request_max_body_size=limits.body,
         openapi_config=_openapi(),
-        on_app_init=[_lean],
-        lifespan=[lambda _: _lifespan(deck, retention or Retention(), pulse=pulse)],
+        lifespan=list(lifespan),
         logging_config=None,
         path="/",
     )
-    litestar.state.deck = deck
-    return Door(litestar, deck.metrics.observe)
 
 
 def _routers() -> list[ControllerRouterHandler]:
@@ -64,12 +69,6 @@ def _routers() -> list[ControllerRouterHandler]:
         Router("/api", route_handlers=of_people, tags=["people"]),
         *health.HANDLERS,
     ]
-
-
-def _lean(config: AppConfig) -> AppConfig:
-    """Leave out what an API does not need and every request would pay for."""
-    config.debug = False
-    return config
 
 
 def _openapi() -> OpenAPIConfig:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 
 from protocol.messages.assets import AssetEventsResult, AssetResponse
 from protocol.messages.shape import Aware
@@ -13,11 +13,11 @@ from server.refusals import refused
 from server.routes.answers import refusals
 from server.views import asset, asset_event, plain
 
-Limit = Annotated[int | None, Parameter(ge=1, le=100_000)]
+Limit = Annotated[int | None, QueryParameter(ge=1, le=100_000)]
 
 
 @get("/assets/by-name", opt=TASK, responses=refusals(), summary="Find an asset")
-async def by_name(request: Call, name: str) -> AssetResponse:
+async def by_name(request: Call, name: FromQuery[str]) -> AssetResponse:
     """Find an asset by its name."""
     found = await request.deck.store.get_asset(name=name)
     if found is None:
@@ -26,7 +26,7 @@ async def by_name(request: Call, name: str) -> AssetResponse:
 
 
 @get("/assets/by-uri", opt=TASK, responses=refusals(), summary="Find an asset")
-async def by_uri(request: Call, uri: str) -> AssetResponse:
+async def by_uri(request: Call, uri: FromQuery[str]) -> AssetResponse:
     """Find an asset by its URI."""
     found = await request.deck.store.get_asset(uri=uri)
     if found is None:
@@ -35,7 +35,7 @@ async def by_uri(request: Call, uri: str) -> AssetResponse:
 
 
 @get("/assets/by-alias", opt=TASK, responses=refusals(), summary="Assets of an alias")
-async def by_alias(request: Call, alias_name: str) -> list[AssetResponse]:
+async def by_alias(request: Call, alias_name: FromQuery[str]) -> list[AssetResponse]:
     """Give the assets that an alias stands for, possibly none."""
     return [asset(found) for found in await request.deck.store.assets_of_alias(alias_name)]
 
@@ -43,13 +43,13 @@ async def by_alias(request: Call, alias_name: str) -> list[AssetResponse]:
 @get("/asset-events/by-asset", opt=TASK, responses=refusals(400), summary="Events of an asset")
 async def events(
     request: Call,
-    name: str | None = None,
-    uri: str | None = None,
-    after: Aware | None = None,
-    before: Aware | None = None,
-    ascending: bool = True,
+    name: FromQuery[str | None] = None,
+    uri: FromQuery[str | None] = None,
+    after: FromQuery[Aware | None] = None,
+    before: FromQuery[Aware | None] = None,
+    ascending: FromQuery[bool] = True,
     limit: Limit = None,
-    partition_key: str | None = None,
+    partition_key: FromQuery[str | None] = None,
 ) -> AssetEventsResult:
     """Give the events of the asset of this name, this URI, or both."""
     if not name and not uri:
@@ -67,12 +67,12 @@ async def events(
 @get("/asset-events/by-asset-alias", opt=TASK, responses=refusals(), summary="Events of the assets of an alias")
 async def events_by_alias(
     request: Call,
-    name: str,
-    after: Aware | None = None,
-    before: Aware | None = None,
-    ascending: bool = True,
+    name: FromQuery[str],
+    after: FromQuery[Aware | None] = None,
+    before: FromQuery[Aware | None] = None,
+    ascending: FromQuery[bool] = True,
     limit: Limit = None,
-    partition_key: str | None = None,
+    partition_key: FromQuery[str | None] = None,
 ) -> AssetEventsResult:
     """Give the events of all assets that an alias stands for."""
     keys = [found.key for found in await request.deck.store.assets_of_alias(name)]

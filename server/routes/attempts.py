@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import Response, get, post
-from litestar.params import Parameter, QueryParameter
+from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from protocol.http.people import (
     Acted,
@@ -35,12 +35,12 @@ CHUNK = 1024 * 1024
 @get("/task-instances", opt=PEOPLE, responses=refusals(), summary="List task instances")
 async def instances(
     request: Call,
-    flow: str | None = None,
-    run: str | None = None,
-    task: str | None = None,
-    map_index: Annotated[int | None, Parameter(ge=-1, le=2**31 - 1)] = None,
+    flow: FromQuery[str | None] = None,
+    run: FromQuery[str | None] = None,
+    task: FromQuery[str | None] = None,
+    map_index: Annotated[int | None, QueryParameter(ge=-1, le=2**31 - 1)] = None,
     in_state: Annotated[TaskInstanceState | None, QueryParameter(name="state")] = None,
-    worker: str | None = None,
+    worker: FromQuery[str | None] = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> InstancePage:
@@ -106,9 +106,9 @@ async def timeline(request: Call, ti_id: TiId) -> Timeline:
 async def log(
     request: Call,
     ti_id: TiId,
-    offset: Annotated[int, Parameter(ge=0)] = 0,
-    limit: Annotated[int, Parameter(ge=1, le=CHUNK)] = CHUNK,
-    wait_s: Annotated[float, Parameter(ge=0, le=30)] = 0.0,
+    offset: Annotated[int, QueryParameter(ge=0)] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=CHUNK)] = CHUNK,
+    wait_s: Annotated[float, QueryParameter(ge=0, le=30)] = 0.0,
 ) -> Response[bytes]:
     """Give a range of the log. Two headers say where the next begins, and whether the attempt is over.
 
@@ -133,7 +133,7 @@ def _over(attempt: Attempt) -> bool:
 
 
 @post("/task-instances/{ti_id:str}/clear", opt=PEOPLE, status_code=200, responses=refusals(409, 410), summary="Clear")
-async def clear(request: Call, ti_id: TiId, data: ClearRequest) -> Acted:
+async def clear(request: Call, ti_id: TiId, data: JSONBody[ClearRequest]) -> Acted:
     """Have it run again: from the start, or from its checkpoint."""
     done = await request.deck.store.clear(
         ti_id, request.now, keep_checkpoint=data.keep_checkpoint, downstream=data.downstream
@@ -142,14 +142,14 @@ async def clear(request: Call, ti_id: TiId, data: ClearRequest) -> Acted:
 
 
 @post("/task-instances/{ti_id:str}/kill", opt=PEOPLE, status_code=200, responses=refusals(409, 410), summary="Kill")
-async def kill(request: Call, ti_id: TiId, data: KillRequest) -> Acted:
+async def kill(request: Call, ti_id: TiId, data: JSONBody[KillRequest]) -> Acted:
     """End it as failed. Its worker is told at the next heartbeat."""
     done = await request.deck.store.kill(ti_id, request.now, reason=data.reason or "killed by hand")
     return Acted([await _summary(request, done)])
 
 
 @post("/task-instances/{ti_id:str}/stop", opt=PEOPLE, status_code=204, responses=refusals(409, 410), summary="Stop")
-async def stop(request: Call, ti_id: TiId, data: StopBody) -> None:
+async def stop(request: Call, ti_id: TiId, data: JSONBody[StopBody]) -> None:
     """Ask it to stop at its next checkpoint. Its worker is told at the next heartbeat or checkpoint."""
     await request.deck.store.request_stop(ti_id, data.reason, request.now)
 
@@ -162,7 +162,7 @@ async def resume(request: Call, ti_id: TiId) -> Acted:
 
 
 @post("/task-instances/{ti_id:str}/mark", opt=PEOPLE, status_code=200, responses=refusals(409, 410), summary="Mark")
-async def mark(request: Call, ti_id: TiId, data: MarkRequest) -> Acted:
+async def mark(request: Call, ti_id: TiId, data: JSONBody[MarkRequest]) -> Acted:
     """Say how it ended, whatever happened."""
     done = await request.deck.store.mark(ti_id, data.state, request.now)
     return Acted([await _summary(request, done)])
@@ -175,7 +175,7 @@ async def pools(request: Call) -> PoolPage:
 
 
 @post("/pools", opt=PEOPLE, status_code=204, responses=refusals(), summary="Set a pool")
-async def set_pool(request: Call, data: PoolBody) -> None:
+async def set_pool(request: Call, data: JSONBody[PoolBody]) -> None:
     """Make a pool, or change its size; a negative number of slots is no limit."""
     await request.deck.store.set_pool(data.name, data.slots)
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import get, put
-from litestar.params import Parameter
+from litestar.params import JSONBody, QueryParameter
 
 from protocol.messages.checkpoints import CheckpointResult, CheckpointSaved, SaveCheckpoint
 from server.admission import OWN, Call, TiId
@@ -16,7 +16,7 @@ from server.views import checkpoint_record
 
 
 @put("/task-instances/{ti_id:str}/checkpoint", opt=OWN, responses=refusals(409, 410), summary="Save a checkpoint")
-async def save(request: Call, ti_id: TiId, data: SaveCheckpoint) -> CheckpointSaved:
+async def save(request: Call, ti_id: TiId, data: JSONBody[SaveCheckpoint]) -> CheckpointSaved:
     """Record a checkpoint. It is durable when this answers, and `stopping` says that now is the moment to end on it."""
     checkpoint = NewCheckpoint(data=data.data, blob=data.blob, progress=data.progress, fingerprint=data.fingerprint)
     saved = await request.deck.store.save_checkpoint(ti_id, checkpoint, request.now, fence=request.claims.fence)
@@ -31,7 +31,7 @@ async def find(request: Call, ti_id: TiId) -> CheckpointResult:
 
 
 @put("/task-instances/{ti_id:str}/log", opt=OWN, status_code=204, responses=refusals(409), summary="Append to the log")
-async def append(request: Call, ti_id: TiId, offset: Annotated[int, Parameter(ge=0)]) -> None:
+async def append(request: Call, ti_id: TiId, offset: Annotated[int, QueryParameter(ge=0)]) -> None:
     """Append bytes that begin at `offset`. What is there already is not taken twice; a gap is 409 with `expected`.
 
     An attempt that ended may still bring the rest of its log, also when it was replaced.

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from litestar import get, patch, post
+from litestar.params import JSONBody
 from msgspec import structs
 
 from protocol.http.errors import Fault
@@ -22,7 +23,7 @@ def _same(said: UUID, ti_id: str) -> None:
 
 
 @post("/hitlDetails/{ti_id:str}", opt=OWN, status_code=201, responses=refusals(410), summary="Ask people")
-async def ask(request: Call, ti_id: TiId, data: HITLQuestionBody) -> HITLDetailRequestResult:
+async def ask(request: Call, ti_id: TiId, data: JSONBody[HITLQuestionBody]) -> HITLDetailRequestResult:
     """Put a question to people. Asked again it wipes an earlier answer."""
     _same(data.ti_id, ti_id)
     question = Question(
@@ -39,7 +40,7 @@ async def ask(request: Call, ti_id: TiId, data: HITLQuestionBody) -> HITLDetailR
 
 
 @patch("/hitlDetails/{ti_id:str}", opt=OWN, responses=refusals(409, 410), summary="Answer for people")
-async def answer(request: Call, ti_id: TiId, data: HITLAnswerBody) -> HITLDetailResponseResult:
+async def answer(request: Call, ti_id: TiId, data: JSONBody[HITLAnswerBody]) -> HITLDetailResponseResult:
     """Answer, as a time-out does with the defaults. An answer that is there already stays."""
     _same(data.ti_id, ti_id)
     try:

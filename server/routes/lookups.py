@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import get
-from litestar.params import Parameter, QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from protocol.messages.instances import PreviousTIResponse, TaskBreadcrumbsResult, TaskStatesResult
 from protocol.messages.shape import Aware
@@ -14,8 +14,8 @@ from server.records import Instance
 from server.routes.answers import refusals
 from server.views import plain, previous_instance
 
-MapIndex = Annotated[int | None, Parameter(ge=-1, le=2**31 - 1)]
-Many = Annotated[list[str] | None, Parameter(max_items=10_000)]
+MapIndex = Annotated[int | None, QueryParameter(ge=-1, le=2**31 - 1)]
+Many = Annotated[list[str] | None, QueryParameter(max_items=10_000)]
 Group = Annotated[str | None, QueryParameter(name="task_group_id", max_length=250)]
 
 BREADCRUMBS = 10_000
@@ -24,11 +24,11 @@ BREADCRUMBS = 10_000
 @get("/task-instances/count", opt=TASK, responses=refusals(), summary="Count task instances")
 async def count(
     request: Call,
-    dag_id: str,
+    dag_id: FromQuery[str],
     map_index: MapIndex = None,
     task_ids: Many = None,
     group: Group = None,
-    logical_dates: list[Aware] | None = None,
+    logical_dates: FromQuery[list[Aware] | None] = None,
     run_ids: Many = None,
     states: Many = None,
 ) -> int:
@@ -50,11 +50,11 @@ async def count(
 @get("/task-instances/states", opt=TASK, responses=refusals(), summary="States of task instances")
 async def states_of(
     request: Call,
-    dag_id: str,
+    dag_id: FromQuery[str],
     map_index: MapIndex = None,
     task_ids: Many = None,
     group: Group = None,
-    logical_dates: list[Aware] | None = None,
+    logical_dates: FromQuery[list[Aware] | None] = None,
     run_ids: Many = None,
 ) -> TaskStatesResult:
     """Give states by run and by task, with `_` and the map index for mapped ones."""
@@ -71,9 +71,9 @@ async def states_of(
 @get("/task-instances/previous/{dag_id:str}/{task_id:str}", opt=TASK, responses=refusals())
 async def previous(
     request: Call,
-    dag_id: str,
-    task_id: str,
-    logical_date: Aware | None = None,
+    dag_id: FromPath[str],
+    task_id: FromPath[str],
+    logical_date: FromQuery[Aware | None] = None,
     map_index: MapIndex = -1,
     in_state: Annotated[TaskInstanceState | None, QueryParameter(name="state")] = None,
 ) -> PreviousTIResponse | None:
@@ -84,7 +84,7 @@ async def previous(
 
 
 @get("/task-instances/breadcrumbs", opt=TASK, responses=refusals())
-async def breadcrumbs(request: Call, dag_id: str, run_id: str) -> TaskBreadcrumbsResult:
+async def breadcrumbs(request: Call, dag_id: FromQuery[str], run_id: FromQuery[str]) -> TaskBreadcrumbsResult:
     """Give a run's finished task instances in short."""
     which = InstanceFilter(dag_id=dag_id, run_ids=[run_id], states=[state.value for state in FINISHED])
     found = await request.deck.store.instances(which, limit=BREADCRUMBS)

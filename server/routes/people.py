@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import uuid4
 
 from litestar import delete, get, post, put
-from litestar.params import Parameter, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from protocol.flows import FlowError, check
 from protocol.http.people import RunPage, RunSummary, SubmitRun
@@ -25,8 +25,8 @@ OVER = frozenset({DagRunState.SUCCESS, DagRunState.FAILED})
 LOOK_EVERY_S = 0.1
 """Cheap enough for the few who wait, and it needs no bell between the processes of a shared database."""
 
-Limit = Annotated[int, Parameter(ge=1, le=1000)]
-Offset = Annotated[int, Parameter(ge=0, le=2**31 - 1)]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
+Offset = Annotated[int, QueryParameter(ge=0, le=2**31 - 1)]
 
 
 async def _with_counts(request: Call, runs: list[Run]) -> list[RunSummary]:
@@ -52,7 +52,7 @@ async def _found(request: Call, dag_id: str, run_id: str) -> Run:
 
 
 @post("/flows/{dag_id:str}/runs", opt=PEOPLE, status_code=201, responses=refusals(409), summary="Submit a run")
-async def submit(request: Call, dag_id: str, data: SubmitRun) -> RunSummary:
+async def submit(request: Call, dag_id: FromPath[str], data: JSONBody[SubmitRun]) -> RunSummary:
     """Keep the flow's graph and start a run of it. A run id that is taken is 409, so that asking twice starts one."""
     if data.graph.dag_id != dag_id:
         raise refused(422, "invalid_flow", f"the graph is of flow {data.graph.dag_id!r}, the path says {dag_id!r}")
@@ -80,8 +80,8 @@ def _name() -> str:
 @get("/runs", opt=PEOPLE, responses=refusals(), summary="List runs")
 async def runs(
     request: Call,
-    flow: str | None = None,
-    run: str | None = None,
+    flow: FromQuery[str | None] = None,
+    run: FromQuery[str | None] = None,
     in_state: Annotated[DagRunState | None, QueryParameter(name="state")] = None,
     limit: Limit = 50,
     offset: Offset = 0,
@@ -95,7 +95,10 @@ async def runs(
 
 @get("/flows/{dag_id:str}/runs/{run_id:str}", opt=PEOPLE, responses=refusals(), summary="A run")
 async def run(
-    request: Call, dag_id: str, run_id: str, wait_s: Annotated[float, Parameter(ge=0, le=30)] = 0.0
+    request: Call,
+    dag_id: FromPath[str],
+    run_id: FromPath[str],
+    wait_s: Annotated[float, QueryParameter(ge=0, le=30)] = 0.0,
 ) -> RunSummary:
     """Give a run, with how many of its task instances are in each state. With `wait_s`, wait so long for its end."""
     loop = asyncio.get_running_loop()
@@ -108,20 +111,20 @@ async def run(
 
 
 @post("/flows/{dag_id:str}/runs/{run_id:str}/clear", opt=PEOPLE, status_code=200, responses=refusals(409))
-async def clear(request: Call, dag_id: str, run_id: str) -> RunSummary:
+async def clear(request: Call, dag_id: FromPath[str], run_id: FromPath[str]) -> RunSummary:
     """Have a whole run again, from the start."""
     await _found(request, dag_id, run_id)
     return await _one(request, await request.deck.store.clear_run(dag_id, run_id, request.now))
 
 
 @post("/flows/{dag_id:str}/pause", opt=PEOPLE, status_code=204, responses=refusals(), summary="Hold a flow back")
-async def pause(request: Call, dag_id: str) -> None:
+async def pause(request: Call, dag_id: FromPath[str]) -> None:
     """Queue nothing new of this flow."""
     await _pause(request, dag_id, paused=True)
 
 
 @post("/flows/{dag_id:str}/unpause", opt=PEOPLE, status_code=204, responses=refusals(), summary="Let a flow go on")
-async def unpause(request: Call, dag_id: str) -> None:
+async def unpause(request: Call, dag_id: FromPath[str]) -> None:
     """Queue what was held back."""
     await _pause(request, dag_id, paused=False)
 
@@ -133,14 +136,14 @@ async def _pause(request: Call, dag_id: str, *, paused: bool) -> None:
 
 @get("/variables", opt=PEOPLE, responses=refusals(), summary="List variables")
 async def variables(
-    request: Call, prefix: str | None = None, limit: Limit = 100, offset: Offset = 0
+    request: Call, prefix: FromQuery[str | None] = None, limit: Limit = 100, offset: Offset = 0
 ) -> VariableKeysResult:
     """Give a page of keys in their order."""
     return plain(VariableKeysResult(*await request.deck.store.variable_keys(prefix, limit, offset)))
 
 
 @get("/variables/{key:str}", opt=PEOPLE, responses=refusals(), summary="Read a variable")
-async def variable(request: Call, key: str) -> VariableResponse:
+async def variable(request: Call, key: FromPath[str]) -> VariableResponse:
     """Give a variable."""
     found = await request.deck.store.get_variable(key)
     if found is None:
@@ -149,19 +152,19 @@ async def variable(request: Call, key: str) -> VariableResponse:
 
 
 @put("/variables/{key:str}", opt=PEOPLE, status_code=204, responses=refusals(), summary="Write a variable")
-async def set_variable(request: Call, key: str, data: VariablePostBody) -> None:
+async def set_variable(request: Call, key: FromPath[str], data: JSONBody[VariablePostBody]) -> None:
     """Write a variable, or write it anew."""
     await request.deck.store.set_variable(key, data.val, data.description)
 
 
 @delete("/variables/{key:str}", opt=PEOPLE, status_code=204, responses=refusals(), summary="Remove a variable")
-async def delete_variable(request: Call, key: str) -> None:
+async def delete_variable(request: Call, key: FromPath[str]) -> None:
     """Remove a variable; an absent one is fine."""
     await request.deck.store.delete_variable(key)
 
 
 @put("/connections/{conn_id:str}", opt=PEOPLE, status_code=204, responses=refusals(), summary="Write a connection")
-async def set_connection(request: Call, conn_id: str, data: ConnectionBody) -> None:
+async def set_connection(request: Call, conn_id: FromPath[str], data: JSONBody[ConnectionBody]) -> None:
     """Write a connection, or write it anew. Its secrets are for tasks; people cannot read them back."""
     connection = Connection(
         conn_id=conn_id,
@@ -183,7 +186,7 @@ async def connections(request: Call) -> list[str]:
 
 
 @delete("/connections/{conn_id:str}", opt=PEOPLE, status_code=204, responses=refusals(), summary="Remove a connection")
-async def delete_connection(request: Call, conn_id: str) -> None:
+async def delete_connection(request: Call, conn_id: FromPath[str]) -> None:
     """Remove a connection; an absent one is fine."""
     await request.deck.store.delete_connection(conn_id)
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import get, patch, post
-from litestar.params import QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from protocol.http.values import NoteBody, TriggerDAGRunPayload
 from protocol.messages.runs import DagResult, DagRun, DagRunState, DagRunStateResult, DagRunType
@@ -25,7 +25,7 @@ async def _run(request: Call, dag_id: str, run_id: str) -> Run:
 
 
 @get("/dags/{dag_id:str}", opt=TASK, responses=refusals(), summary="A flow")
-async def dag(request: Call, dag_id: str) -> DagResult:
+async def dag(request: Call, dag_id: FromPath[str]) -> DagResult:
     """Give a flow's own record."""
     found = await request.deck.store.flow(dag_id)
     if found is None:
@@ -40,8 +40,8 @@ async def dag(request: Call, dag_id: str) -> DagResult:
 @get("/dag-runs/count", opt=TASK, responses=refusals(), summary="Count runs")
 async def count(
     request: Call,
-    dag_id: str,
-    logical_dates: list[Aware] | None = None,
+    dag_id: FromQuery[str],
+    logical_dates: FromQuery[list[Aware] | None] = None,
     run_ids: Many = None,
     states: Many = None,
 ) -> int:
@@ -53,8 +53,8 @@ async def count(
 @get("/dag-runs/previous", opt=TASK, responses=refusals(), summary="The run before")
 async def previous(
     request: Call,
-    dag_id: str,
-    logical_date: Aware,
+    dag_id: FromQuery[str],
+    logical_date: FromQuery[Aware],
     in_state: Annotated[DagRunState | None, QueryParameter(name="state")] = None,
 ) -> DagRun | None:
     """Give the run before a logical date."""
@@ -63,19 +63,21 @@ async def previous(
 
 
 @get("/dag-runs/{dag_id:str}/{run_id:str}", opt=TASK, responses=refusals(), summary="A run")
-async def run(request: Call, dag_id: str, run_id: str) -> DagRun:
+async def run(request: Call, dag_id: FromPath[str], run_id: FromPath[str]) -> DagRun:
     """Give a run."""
     return request.dress(dag_run(await _run(request, dag_id, run_id)))
 
 
 @get("/dag-runs/{dag_id:str}/{run_id:str}/state", opt=TASK, responses=refusals(), summary="Where a run is")
-async def state(request: Call, dag_id: str, run_id: str) -> DagRunStateResult:
+async def state(request: Call, dag_id: FromPath[str], run_id: FromPath[str]) -> DagRunStateResult:
     """Say only where a run is."""
     return plain(DagRunStateResult((await _run(request, dag_id, run_id)).state))
 
 
 @post("/dag-runs/{dag_id:str}/{run_id:str}", opt=TASK, status_code=204, responses=refusals(409))
-async def trigger(request: Call, dag_id: str, run_id: str, data: TriggerDAGRunPayload) -> None:
+async def trigger(
+    request: Call, dag_id: FromPath[str], run_id: FromPath[str], data: JSONBody[TriggerDAGRunPayload]
+) -> None:
     """Start a run of a flow that is known. A run id that is taken is 409, so that asking twice starts one."""
     new = NewRun(
         dag_id=dag_id,
@@ -91,13 +93,13 @@ async def trigger(request: Call, dag_id: str, run_id: str, data: TriggerDAGRunPa
 
 
 @post("/dag-runs/{dag_id:str}/{run_id:str}/clear", opt=TASK, status_code=204, responses=refusals(409))
-async def clear(request: Call, dag_id: str, run_id: str) -> None:
+async def clear(request: Call, dag_id: FromPath[str], run_id: FromPath[str]) -> None:
     """Have a whole run again."""
     await request.deck.store.clear_run(dag_id, run_id, request.now)
 
 
 @patch("/task-instances/{ti_id:str}/dag-run-note", opt=OWN, status_code=204, responses=refusals(410))
-async def note(request: Call, ti_id: TiId, data: NoteBody) -> None:
+async def note(request: Call, ti_id: TiId, data: JSONBody[NoteBody]) -> None:
     """Write the note of the attempt's run, or remove it."""
     instance = await request.deck.store.instance(ti_id)
     await request.deck.store.set_run_note(instance.dag_id, instance.run_id, data.note)

@@ -1,6 +1,7 @@
 """The state stores: of a task instance, over all its attempts, and of an asset."""
 
 from litestar import delete, get, put
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from protocol.http.errors import Fault
 from protocol.http.values import AssetStateStorePutBody, StateStoreResponse, TaskStateStorePutBody
@@ -12,7 +13,7 @@ from server.routes.answers import refusals
 
 
 @get("/store/ti/{ti_id:str}/{key:str}", opt=OWN, responses=refusals(410), summary="Read a value of the task")
-async def read(request: Call, ti_id: TiId, key: str) -> StateStoreResponse:
+async def read(request: Call, ti_id: TiId, key: FromPath[str]) -> StateStoreResponse:
     """Give a value; one that expired is gone."""
     value = await request.deck.store.get_state(ti_id, key, request.now)
     if value is None:
@@ -21,13 +22,13 @@ async def read(request: Call, ti_id: TiId, key: str) -> StateStoreResponse:
 
 
 @put("/store/ti/{ti_id:str}/{key:str}", opt=OWN, status_code=204, responses=refusals(410))
-async def write(request: Call, ti_id: TiId, key: str, data: TaskStateStorePutBody) -> None:
+async def write(request: Call, ti_id: TiId, key: FromPath[str], data: JSONBody[TaskStateStorePutBody]) -> None:
     """Write a value."""
     await request.deck.store.set_state(ti_id, key, _something(data.value), data.expires_at)
 
 
 @delete("/store/ti/{ti_id:str}/{key:str}", opt=OWN, status_code=204, responses=refusals(410))
-async def remove(request: Call, ti_id: TiId, key: str) -> None:
+async def remove(request: Call, ti_id: TiId, key: FromPath[str]) -> None:
     """Remove a value; an absent one is fine."""
     await request.deck.store.delete_state(ti_id, key)
 
@@ -59,51 +60,55 @@ async def _read(request: Call, asset: Asset, key: str) -> StateStoreResponse:
 
 
 @get("/store/asset/by-name/value", opt=TASK, responses=refusals(), summary="Read a value of an asset")
-async def read_by_name(request: Call, name: str, key: str) -> StateStoreResponse:
+async def read_by_name(request: Call, name: FromQuery[str], key: FromQuery[str]) -> StateStoreResponse:
     """Give a value of the asset of this name."""
     return await _read(request, await _asset(request, name=name), key)
 
 
 @get("/store/asset/by-uri/value", opt=TASK, responses=refusals(), summary="Read a value of an asset")
-async def read_by_uri(request: Call, uri: str, key: str) -> StateStoreResponse:
+async def read_by_uri(request: Call, uri: FromQuery[str], key: FromQuery[str]) -> StateStoreResponse:
     """Give a value of the asset of this URI."""
     return await _read(request, await _asset(request, uri=uri), key)
 
 
 @put("/store/asset/by-name/value", opt=TASK, status_code=204, responses=refusals())
-async def write_by_name(request: Call, name: str, key: str, data: AssetStateStorePutBody) -> None:
+async def write_by_name(
+    request: Call, name: FromQuery[str], key: FromQuery[str], data: JSONBody[AssetStateStorePutBody]
+) -> None:
     """Write a value of the asset of this name."""
     asset = await _asset(request, name=name)
     await request.deck.store.set_asset_state(asset.key, key, _something(data.value))
 
 
 @put("/store/asset/by-uri/value", opt=TASK, status_code=204, responses=refusals())
-async def write_by_uri(request: Call, uri: str, key: str, data: AssetStateStorePutBody) -> None:
+async def write_by_uri(
+    request: Call, uri: FromQuery[str], key: FromQuery[str], data: JSONBody[AssetStateStorePutBody]
+) -> None:
     """Write a value of the asset of this URI."""
     asset = await _asset(request, uri=uri)
     await request.deck.store.set_asset_state(asset.key, key, _something(data.value))
 
 
 @delete("/store/asset/by-name/value", opt=TASK, status_code=204, responses=refusals())
-async def remove_by_name(request: Call, name: str, key: str) -> None:
+async def remove_by_name(request: Call, name: FromQuery[str], key: FromQuery[str]) -> None:
     """Remove a value of the asset of this name; an absent one is fine."""
     await request.deck.store.delete_asset_state((await _asset(request, name=name)).key, key)
 
 
 @delete("/store/asset/by-uri/value", opt=TASK, status_code=204, responses=refusals())
-async def remove_by_uri(request: Call, uri: str, key: str) -> None:
+async def remove_by_uri(request: Call, uri: FromQuery[str], key: FromQuery[str]) -> None:
     """Remove a value of the asset of this URI; an absent one is fine."""
     await request.deck.store.delete_asset_state((await _asset(request, uri=uri)).key, key)
 
 
 @delete("/store/asset/by-name/clear", opt=TASK, status_code=204, responses=refusals())
-async def clear_by_name(request: Call, name: str) -> None:
+async def clear_by_name(request: Call, name: FromQuery[str]) -> None:
     """Remove all values of the asset of this name."""
     await request.deck.store.delete_asset_state((await _asset(request, name=name)).key, None)
 
 
 @delete("/store/asset/by-uri/clear", opt=TASK, status_code=204, responses=refusals())
-async def clear_by_uri(request: Call, uri: str) -> None:
+async def clear_by_uri(request: Call, uri: FromQuery[str]) -> None:
     """Remove all values of the asset of this URI."""
     await request.deck.store.delete_asset_state((await _asset(request, uri=uri)).key, None)
 

@@ -7,6 +7,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from litestar import post
+from litestar.params import JSONBody
 
 from protocol.http.workloads import ClaimReply, ClaimRequest
 from server.admission import WORKER, Call
@@ -16,7 +17,7 @@ from server.views import workload
 
 
 @post("/workloads/claim", opt=WORKER, status_code=200, responses=refusals(), summary="Claim workloads")
-async def claim(request: Call, data: ClaimRequest) -> ClaimReply:
+async def claim(request: Call, data: JSONBody[ClaimRequest]) -> ClaimReply:
     """Claim up to so many workloads. Each has a token that only starts that attempt, and only while the claim lasts."""
     deck = request.deck
     loop = asyncio.get_running_loop()

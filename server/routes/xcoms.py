@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, delete, get, head, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from protocol.http.values import XComResponse
 from server.admission import TASK, Call
@@ -13,19 +13,19 @@ from server.refusals import JSON, refused
 from server.routes.answers import refusals
 
 PATH = "/xcoms/{dag_id:str}/{run_id:str}/{task_id:str}/{key:str}"
-MapIndex = Annotated[int, Parameter(ge=-1, le=2**31 - 1)]
-Bound = Annotated[int | None, Parameter(ge=-(2**31), le=2**31 - 1)]
+MapIndex = Annotated[int, QueryParameter(ge=-1, le=2**31 - 1)]
+Bound = Annotated[int | None, QueryParameter(ge=-(2**31), le=2**31 - 1)]
 
 
 @get(PATH, opt=TASK, responses=refusals(), summary="Read an XCom")
 async def read(
     request: Call,
-    dag_id: str,
-    run_id: str,
-    task_id: str,
-    key: str,
+    dag_id: FromPath[str],
+    run_id: FromPath[str],
+    task_id: FromPath[str],
+    key: FromPath[str],
     map_index: MapIndex = -1,
-    include_prior_dates: bool = False,
+    include_prior_dates: FromQuery[bool] = False,
     offset: Bound = None,
 ) -> XComResponse:
     """Give one value: of a map index, or at an offset into all of them."""
@@ -49,7 +49,12 @@ def _absent(name: XComName) -> Exception:
 
 @head(PATH, opt=TASK, status_code=200, responses=refusals(400), summary="Count the map indexes of an XCom")
 async def size(
-    request: Call, dag_id: str, run_id: str, task_id: str, key: str, map_index: str | None = None
+    request: Call,
+    dag_id: FromPath[str],
+    run_id: FromPath[str],
+    task_id: FromPath[str],
+    key: FromPath[str],
+    map_index: FromQuery[str | None] = None,
 ) -> Response[None]:
     """Say in `Content-Range` how many map indexes wrote it."""
     if map_index is not None:
@@ -60,7 +65,14 @@ async def size(
 
 
 @get(f"{PATH}/item/{{offset:int}}", opt=TASK, responses=refusals(), summary="Read one item of a mapped XCom")
-async def item(request: Call, dag_id: str, run_id: str, task_id: str, key: str, offset: int) -> Any:  # noqa: ANN401 - bare JSON
+async def item(
+    request: Call,
+    dag_id: FromPath[str],
+    run_id: FromPath[str],
+    task_id: FromPath[str],
+    key: FromPath[str],
+    offset: FromPath[int],
+) -> Any:  # noqa: ANN401 - bare JSON
     """Give the value at an offset into all map indexes; negative ones count from the end."""
     name = XComName(dag_id=dag_id, run_id=run_id, task_id=task_id, key=key)
     found = await request.deck.store.get_xcoms(name)
@@ -72,14 +84,14 @@ async def item(request: Call, dag_id: str, run_id: str, task_id: str, key: str, 
 @get(f"{PATH}/slice", opt=TASK, responses=refusals(), summary="Read a slice of a mapped XCom")
 async def cut(
     request: Call,
-    dag_id: str,
-    run_id: str,
-    task_id: str,
-    key: str,
+    dag_id: FromPath[str],
+    run_id: FromPath[str],
+    task_id: FromPath[str],
+    key: FromPath[str],
     start: Bound = None,
     stop: Bound = None,
     step: Bound = None,
-    include_prior_dates: bool = False,
+    include_prior_dates: FromQuery[bool] = False,
 ) -> list[Any]:
     """Give values as a Python slice of all map indexes."""
     if step == 0:
@@ -92,14 +104,14 @@ async def cut(
 @post(PATH, opt=TASK, status_code=201, responses=refusals(400, 409), summary="Write an XCom")
 async def write(
     request: Call,
-    dag_id: str,
-    run_id: str,
-    task_id: str,
-    key: str,
-    data: Any = None,  # noqa: ANN401 - any JSON; a client that sends null may well send nothing
+    dag_id: FromPath[str],
+    run_id: FromPath[str],
+    task_id: FromPath[str],
+    key: FromPath[str],
+    data: JSONBody[Any] = None,
     map_index: MapIndex = -1,
-    dag_result: bool = False,  # noqa: ARG001 - the run has no result of its own here
-    mapped_length: Annotated[int | None, Parameter(ge=0)] = None,
+    dag_result: FromQuery[bool] = False,  # noqa: ARG001 - the run has no result of its own here
+    mapped_length: Annotated[int | None, QueryParameter(ge=0)] = None,
 ) -> dict[str, str]:
     """Write a value, or write it anew."""
     name = XComName(dag_id=dag_id, run_id=run_id, task_id=task_id, key=key, map_index=map_index)
@@ -109,7 +121,12 @@ async def write(
 
 @delete(PATH, opt=TASK, status_code=200, responses=refusals(), summary="Remove an XCom")
 async def remove(
-    request: Call, dag_id: str, run_id: str, task_id: str, key: str, map_index: MapIndex = -1
+    request: Call,
+    dag_id: FromPath[str],
+    run_id: FromPath[str],
+    task_id: FromPath[str],
+    key: FromPath[str],
+    map_index: MapIndex = -1,
 ) -> dict[str, str]:
     """Remove a value; an absent one is fine."""
     name = XComName(dag_id=dag_id, run_id=run_id, task_id=task_id, key=key, map_index=map_index)
