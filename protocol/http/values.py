@@ -47,7 +47,7 @@ class TriggerDAGRunPayload(StrictModel, frozen=True):
 
 
 class NoteBody(StrictModel, frozen=True):
-    """The note of a run, or null for none."""
+    """The note of a run: an empty one removes it, null leaves it as it is."""
 
     note: Annotated[str, Meta(max_length=10_000)] | None
 

@@ -100,9 +100,10 @@ async def clear(request: Call, dag_id: FromPath[str], run_id: FromPath[str]) -> 
 
 @patch("/task-instances/{ti_id:str}/dag-run-note", opt=OWN, status_code=204, responses=refusals(410))
 async def note(request: Call, ti_id: TiId, data: JSONBody[NoteBody]) -> None:
-    """Write the note of the attempt's run, or remove it."""
+    """Write the note of the attempt's run; an empty one removes it, and none leaves it as it is."""
     instance = await request.deck.store.instance(ti_id)
-    await request.deck.store.set_run_note(instance.dag_id, instance.run_id, data.note)
+    if data.note is not None:
+        await request.deck.store.set_run_note(instance.dag_id, instance.run_id, data.note or None)
 
 
 HANDLERS = [dag, count, previous, run, state, trigger, clear, note]
