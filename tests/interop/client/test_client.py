@@ -235,8 +235,9 @@ def test_runs(client: AirflowClient, start: Start) -> None:
     assert client.call("dag_runs.trigger", **asked, conf={"a": 1}, logical_date=WHEN, note="n")["ok"] is True
     assert client.call("dag_runs.trigger", **asked)["error"] == "DAGRUN_ALREADY_EXISTS"
     assert client.call("dag_runs.trigger", **asked, reset_dag_run=True)["ok"] is True
+    assert client.call("dag_runs.clear", **asked)["ok"] is True
     detail = client.call("dag_runs.get_detail", **asked)
-    assert (detail["conf"], detail["note"], detail["clear_number"]) == ({"a": 1}, "n", 1)
+    assert (detail["conf"], detail["note"], detail["clear_number"]) == ({"a": 1}, "n", 2)
     assert client.call("dag_runs.get_state", **asked)["state"] in {"queued", "running"}
     assert client.call("dag_runs.get_count", dag_id=flow, run_ids=[run, "triggered__1"])["count"] == 2
     before = client.call("dag_runs.get_previous", dag_id=flow, logical_date=WHEN)
