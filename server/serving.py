@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,12 +76,12 @@ def serve(serving: Serving) -> None:
         access_log=False,
         server_header=False,
         date_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=75,
     )
     server = Announcing(config, serving, url_of(listening), closing)
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[listening])
+    server.run(sockets=[listening])
     if not server.started:
         raise SystemExit(2)
 
@@ -93,6 +94,18 @@ class Announcing(uvicorn.Server):
         self._serving = serving
         self._url = url
         self._closing = closing
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End well on a signal. uvicorn raises it again afterwards, and who was asked to end seems to have failed."""
+        loop = asyncio.get_running_loop()
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(ending, self.handle_exit, ending, None)
+        try:
+            yield
+        finally:
+            for ending in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(ending)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the store first: what is wrong with it is said in its own words, and not by uvicorn as a traceback."""
