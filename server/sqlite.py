@@ -25,7 +25,7 @@ from server.sql.bell import Bell
 from server.sql.migrating import migrate, migrations
 from server.sql.transaction import R, Row, Value, Work
 
-_WORDS = {"SERIAL_KEY": "INTEGER PRIMARY KEY AUTOINCREMENT", "BYTES": "BLOB"}
+_WORDS = {"SERIAL_KEY": "INTEGER PRIMARY KEY", "UNREPEATED_KEY": "INTEGER PRIMARY KEY AUTOINCREMENT"}
 _TOGETHER = 128
 """At most so many share a commit: a bound on how long the first of them waits for the last."""
 
@@ -236,7 +236,7 @@ def _commit(connection: sqlite3.Connection, batch: list[_Asked]) -> tuple[list[_
                 raise sqlite3.OperationalError("the database rolled back")
         connection.execute("COMMIT")
     except sqlite3.Error as error:
-        if connection.in_transaction:
+        with suppress(sqlite3.Error):  # it may have rolled back by itself
             connection.execute("ROLLBACK")
         fault = StoreBroken(f"the commit failed: {error}")
         return [_Done(asked.future, None, fault) for asked in batch], set()

@@ -107,7 +107,7 @@ class Runs(Protocol):
         ...
 
     async def kill(self, ti_id: str, now: datetime, *, reason: str) -> Instance:
-        """End it as failed at once; its worker is told at the next heartbeat."""
+        """End it as failed at once; its worker hears of it with its next heartbeat, and stops the process then."""
         ...
 
     async def request_stop(self, ti_id: str, reason: StopReason, now: datetime) -> None:

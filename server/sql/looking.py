@@ -223,8 +223,9 @@ class Looking(Part):
         """Give how many unfinished instances are in each state, for `/metrics`."""
         return dict(
             tx.rows(
-                "SELECT i.state, count(*) FROM runs r JOIN instances i ON i.run_key = r.key "
-                "WHERE r.state IN ('queued', 'running') "
+                # CROSS JOIN is how SQLite is told to begin with the few runs, and not with all instances.
+                "SELECT i.state, count(*) FROM runs r CROSS JOIN instances i "
+                "WHERE r.state IN ('queued', 'running') AND i.run_key = r.key "
                 "AND i.state NOT IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed') GROUP BY i.state"
             )
         )

@@ -6,7 +6,7 @@ from server.filters import Retention
 from server.records import Pruned
 from server.sql.part import Part
 from server.sql.rows import micros
-from server.sql.transaction import ENGINE, Transaction, marks, writes
+from server.sql.transaction import Transaction, marks, writes
 
 _OF_INSTANCES = (
     "attempts",
@@ -50,4 +50,3 @@ class Pruning(Part):
         """Read and write once; raises `StoreBroken` when that fails."""
         tx.run("UPDATE pools SET slots = slots WHERE name = ?", f"no pool is called this {micros(now)}")
         tx.row("SELECT max(number) FROM schema_versions")
-        tx.wake(ENGINE)

@@ -1,5 +1,6 @@
 -- Moments are whole microseconds since 1970 in UTC: exact, sortable, and the same in every database. JSON is text.
--- SERIAL_KEY and BYTES are replaced by what the database calls them.
+-- SERIAL_KEY and UNREPEATED_KEY are replaced by what the database calls them. The second is never given again, for what
+-- others outside remember by its number.
 
 CREATE TABLE graphs (
     hash TEXT PRIMARY KEY,
@@ -40,6 +41,7 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_by_moment ON runs (dag_id, moment);
 CREATE INDEX runs_by_end ON runs (end_date) WHERE end_date IS NOT NULL;
+CREATE INDEX runs_unfinished ON runs (key) WHERE state IN ('queued', 'running');
 CREATE INDEX runs_due ON runs (due) WHERE due IS NOT NULL;
 
 CREATE TABLE instances (
@@ -176,7 +178,7 @@ CREATE TABLE questions (
 );
 
 CREATE TABLE triggers (
-    id SERIAL_KEY,
+    id UNREPEATED_KEY,
     instance_key BIGINT NOT NULL,
     classpath TEXT NOT NULL,
     kwargs TEXT NOT NULL,
@@ -190,7 +192,7 @@ CREATE INDEX triggers_of ON triggers (triggerer);
 CREATE INDEX triggers_by_instance ON triggers (instance_key);
 
 CREATE TABLE jobs (
-    id SERIAL_KEY,
+    id UNREPEATED_KEY,
     job_type TEXT NOT NULL,
     hostname TEXT NOT NULL,
     started BIGINT NOT NULL,
