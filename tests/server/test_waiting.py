@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from server.waiting import Closing
+from server.waiting import Closing, Patience
 
 
 def test_it_waits_for_either() -> None:
@@ -29,3 +29,20 @@ def test_what_goes_wrong_while_waiting_is_not_lost() -> None:
 
     with pytest.raises(ValueError, match="broken"):
         asyncio.run(waits())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ends", "hangs_up", "again"), [(9, 0, 0, 1), (9, 0, 1, 0), (9, 1, 0, 0), (0, 0, 0, 0)]
+)
+def test_patience_ends_for_four_reasons(seconds: float, ends: int, hangs_up: int, again: int) -> None:
+    async def looks() -> list[bool]:
+        closing, gone, news = Closing(), asyncio.Event(), asyncio.Event()
+        async with Patience(closing, gone.wait, seconds) as patience:
+            if ends:
+                closing.say()
+            (gone if hangs_up else news).set()
+            return [
+                await patience.until(lambda _: asyncio.Event().wait() if hangs_up else news.wait()) for _ in range(2)
+            ]
+
+    assert asyncio.run(looks()) == [bool(again)] * 2

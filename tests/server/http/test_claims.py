@@ -1,9 +1,11 @@
 """Claims: work is given once, to whom it fits, at once when there is some."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.server.http.live import Live
@@ -16,6 +18,19 @@ def test_an_idle_worker_is_woken_by_work(server: Live) -> None:
         server.submit({"task_id": "t", "queue": "woken"})
         assert len(waiting.result(30)) == 1
         assert monotonic() - began < 5
+
+
+def test_nothing_is_given_to_a_worker_that_hung_up(server: Live) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    content = msgspec.json.encode({"worker": "gone", "queues": ["hung-up"], "slots": 1, "wait_s": 25})
+    with socket.create_connection((host, int(port))) as worker:
+        worker.sendall(
+            b"POST /execution/workloads/claim HTTP/1.1\r\nhost: x\r\nauthorization: %s\r\ncontent-length: %d\r\n\r\n%s"
+            % (server.as_worker()["authorization"].encode(), len(content), content)
+        )
+        assert server.http.get("/health").status_code == 200  # by now the claim waits
+    server.submit({"task_id": "t", "queue": "hung-up"})
+    assert len(server.claim("hung-up", wait_s=5)) == 1
 
 
 def test_nothing_to_do_is_said_in_time(server: Live) -> None:
