@@ -100,14 +100,18 @@ def put_checkpoint(
         pack_or_none(new.blob),
         reason,
     )
-    tx.run(
-        "DELETE FROM checkpoints WHERE instance_key = ? AND seq NOT IN "
-        "(SELECT seq FROM checkpoints WHERE instance_key = ? ORDER BY seq DESC LIMIT ?)",
-        it.key,
-        it.key,
-        GENERATIONS,
-    )
+    _keep_the_last(tx, it.key)
     tell(
         tx, it, Turn(Event.HEARTBEAT, now, f"record {seq}", detail={"seq": seq, "progress": new.progress}), "checkpoint"
     )
     return seq
+
+
+def _keep_the_last(tx: Transaction, key: int) -> None:
+    tx.run(
+        "DELETE FROM checkpoints WHERE instance_key = ? AND seq NOT IN "
+        "(SELECT seq FROM checkpoints WHERE instance_key = ? ORDER BY seq DESC LIMIT ?)",
+        key,
+        key,
+        GENERATIONS,
+    )
