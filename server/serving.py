@@ -40,6 +40,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     store: Store
     host: str = HOST
     port: int = PORT
+    secret: bytes | None = None
+    """None makes one in the state directory, or takes the one that is there."""
     ready_fd: int | None = None
     notify_socket: str | None = None
     as_json: bool = False
@@ -61,7 +63,7 @@ def serve(serving: Serving) -> None:
     """Serve until a signal ends it."""
     home = serving.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    tokens = Tokens(secret_in(home), life=serving.token_life_s, queued_life=serving.queued_life_s)
+    tokens = Tokens(serving.secret or secret_in(home), life=serving.token_life_s, queued_life=serving.queued_life_s)
     now = datetime.now(UTC)
     for name, scope in ((WORKER_TOKEN_FILE, Scope.WORKER), (USER_TOKEN_FILE, Scope.USER)):
         keep_token(home / name, tokens, scope, now)

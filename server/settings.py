@@ -2,7 +2,8 @@
 
 `TASKHAND_HOME` is the state directory: secret, tokens, database, logs. `TASKHAND_SERVER` and `TASKHAND_TOKEN` say
 where a command finds the server and as whom; without them it looks into the state directory, where a server on this
-machine has left both.
+machine has left both. `TASKHAND_SECRET` is what a server signs tokens with, for several that share a database and no
+state directory.
 """
 
 import os
@@ -22,6 +23,8 @@ class Surroundings(Struct, frozen=True):
     home: Path
     server: str | None = None
     token: str | None = None
+    secret: str | None = None
+    """What servers that share a database sign with."""
     notify_socket: str | None = None
     """Where systemd wants to hear of readiness."""
 
@@ -34,5 +37,6 @@ def surroundings(environment: Mapping[str, str] | None = None) -> Surroundings:
         home=home,
         server=env.get("TASKHAND_SERVER") or None,
         token=env.get("TASKHAND_TOKEN") or None,
+        secret=env.get("TASKHAND_SECRET") or None,
         notify_socket=env.get("NOTIFY_SOCKET") or None,
     )

@@ -58,12 +58,16 @@ class InvalidToken(Exception):
     """Why a token is no good, for the log; whoever sent it is told only that."""
 
 
+class WeakSecret(ValueError):
+    """A secret that is short enough to be guessed."""
+
+
 class Tokens:
     """Mints and verifies."""
 
     def __init__(self, secret: bytes, *, life: float = 600.0, queued_life: float = 600.0, leeway: float = 10.0) -> None:
         if len(secret) < SECRET_BYTES // 2:
-            raise ValueError(f"the secret has {len(secret)} bytes; it needs {SECRET_BYTES // 2} or more")
+            raise WeakSecret(f"the secret has {len(secret)} bytes; it needs {SECRET_BYTES // 2} or more")
         self._secret = secret
         self._lives = {Scope.EXECUTION: life, Scope.WORKLOAD: queued_life}
         self._leeway = leeway

@@ -10,7 +10,8 @@ from server.drivers import UnknownDatabase, store_at
 from server.faults import StoreError
 from server.filters import Retention
 from server.serving import Serving, is_loopback, serve
-from server.settings import HOST, PORT, surroundings
+from server.settings import HOST, PORT, Surroundings, surroundings
+from server.tokens import WeakSecret
 
 DAY_S = 86_400.0
 
@@ -23,6 +24,11 @@ DAY_S = 86_400.0
 @click.option("--lease", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Seconds without a word.")
 @click.option("--keep", type=click.FloatRange(0), help="Days to keep finished runs and their logs. Default: for ever.")
 @click.option("--token-life", default=600.0, show_default=True, type=click.FloatRange(1), help="Seconds, of a task's.")
+@click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What tokens are signed with. Default: TASKHAND_SECRET, else one made in the state directory.",
+)
 @click.option("--ready-fd", type=click.IntRange(0), help="Write a newline to this descriptor when ready.")
 @click.option("--json", "as_json", is_flag=True, help="Say readiness as one JSON object.")
 def command(
@@ -34,6 +40,7 @@ def command(
     lease: float,
     keep: float | None,
     token_life: float,
+    secret_file: Path | None,
     ready_fd: int | None,
     as_json: bool,
 ) -> None:
@@ -55,6 +62,7 @@ def command(
             store=store,
             host=host,
             port=port,
+            secret=_secret(secret_file, around),
             ready_fd=ready_fd,
             notify_socket=around.notify_socket,
             as_json=as_json,
@@ -63,8 +71,14 @@ def command(
             retention=Retention(runs=None if keep is None else keep * DAY_S),
         )
         serve(serving)
-    except (OSError, StoreError, UnknownDatabase) as error:
+    except (OSError, StoreError, UnknownDatabase, WeakSecret) as error:
         raise Unserved(str(error)) from error
+
+
+def _secret(file: Path | None, around: Surroundings) -> bytes | None:
+    if file is not None:
+        return file.read_bytes().strip()
+    return around.secret.encode() if around.secret else None
 
 
 class Unserved(click.ClickException):

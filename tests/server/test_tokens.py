@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.tokens import ALGORITHM, AUDIENCE, InvalidToken, Scope, Tokens, secret_in, write_private
+from server.tokens import ALGORITHM, AUDIENCE, InvalidToken, Scope, Tokens, WeakSecret, secret_in, write_private
 
 SECRET = b"s" * 64
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -102,7 +102,7 @@ def test_a_new_one_comes_with_a_fifth_or_half_a_minute_left(life: float, age: fl
 
 
 def test_a_short_secret_is_refused() -> None:
-    with pytest.raises(ValueError, match="needs 32 or more"):
+    with pytest.raises(WeakSecret, match="needs 32 or more"):
         Tokens(b"secret")
 
 

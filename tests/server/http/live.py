@@ -65,7 +65,8 @@ class Live:
     def __init__(self, url: str, home: Path, process: subprocess.Popen[bytes]) -> None:
         self.url, self.home, self.process = url, home, process
         self.http = httpx.Client(base_url=url, timeout=30)
-        self.tokens = Tokens((home / "secret").read_bytes())
+        secret = home / "secret"
+        self.tokens = Tokens((secret if secret.exists() else home.parent.parent / "secret").read_bytes())
         self._worker = (home / WORKER_TOKEN_FILE).read_text()
         self._user = (home / USER_TOKEN_FILE).read_text()
 
