@@ -91,7 +91,8 @@ class Logbook:
         if size + len(new) > self._longest:
             raise LogFull
         if new:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            if not size:
+                file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("ab") as log:
                 log.write(new)
             if grown := self._grown.pop(name.attempt, None):
