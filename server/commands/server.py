@@ -2,8 +2,10 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import click
+from msgspec import Struct
 
 from server.deck import Limits
 from server.drivers import UnknownDatabase, store_at
@@ -31,48 +33,53 @@ DAY_S = 86_400.0
 )
 @click.option("--ready-fd", type=click.IntRange(0), help="Write a newline to this descriptor when ready.")
 @click.option("--json", "as_json", is_flag=True, help="Say readiness as one JSON object.")
-def command(
-    *,
-    db: str | None,
-    host: str,
-    port: int,
-    home: Path | None,
-    lease: float,
-    keep: float | None,
-    token_life: float,
-    secret_file: Path | None,
-    ready_fd: int | None,
-    as_json: bool,
-) -> None:
+def command(**given: Any) -> None:  # noqa: ANN401 - one for each option, typed by `Options`
     """Serve the execution API, for workers and tasks, and the API of people.
 
     Says on stdout when it is ready, and leaves secret, tokens and URL in the state directory. Exits 0 after a SIGTERM
     or SIGINT, 2 when it cannot serve.
     """
+    options = Options(**given)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    around = surroundings()
-    where = home or around.home
-    if not is_loopback(host):
-        click.echo(f"warning: {host} is reachable from other machines, and speaks no TLS", err=True)
+    if not is_loopback(options.host):
+        click.echo(f"warning: {options.host} is reachable from other machines, and speaks no TLS", err=True)
     try:
-        where.mkdir(parents=True, exist_ok=True, mode=0o700)
-        store = store_at(db or str(where / "taskhand.db"), lease_s=lease)
-        serving = Serving(
-            home=where,
-            store=store,
-            host=host,
-            port=port,
-            secret=_secret(secret_file, around),
-            ready_fd=ready_fd,
-            notify_socket=around.notify_socket,
-            as_json=as_json,
-            token_life_s=token_life,
-            limits=Limits(lease_s=lease),
-            retention=Retention(runs=None if keep is None else keep * DAY_S),
-        )
-        serve(serving)
+        serve(_serving(options, surroundings()))
     except (OSError, StoreError, UnknownDatabase, WeakSecret) as error:
         raise Unserved(str(error)) from error
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What was asked for on the command line."""
+
+    db: str | None
+    host: str
+    port: int
+    home: Path | None
+    lease: float
+    keep: float | None
+    token_life: float
+    secret_file: Path | None
+    ready_fd: int | None
+    as_json: bool
+
+
+def _serving(options: Options, around: Surroundings) -> Serving:
+    home = options.home or around.home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Serving(
+        home=home,
+        store=store_at(options.db or str(home / "taskhand.db"), lease_s=options.lease),
+        host=options.host,
+        port=options.port,
+        secret=_secret(options.secret_file, around),
+        ready_fd=options.ready_fd,
+        notify_socket=around.notify_socket,
+        as_json=options.as_json,
+        token_life_s=options.token_life,
+        limits=Limits(lease_s=options.lease),
+        retention=Retention(runs=None if options.keep is None else options.keep * DAY_S),
+    )
 
 
 def _secret(file: Path | None, around: Surroundings) -> bytes | None:
