@@ -3,3 +3,7 @@
 It lives in the same process as code nobody has reviewed, so it holds no token, opens no connection of its own, and
 knows the rest of the system only as the messages of `protocol`.
 """
+
+from runner.authoring import flow, shell, task
+
+__all__ = ["flow", "shell", "task"]

@@ -23,6 +23,15 @@ class Command(NamedTuple):
 
 # In the order in which `worker --help` lists them.
 COMMANDS: dict[str, Command] = {
+    "server": Command("server.commands.server:command", "server", "Serve the execution API and the API of people."),
+    "submit": Command("server.commands.submit:command", None, "Draw a flow and have it run."),
+    "ps": Command("server.commands.ps:command", None, "List task instances, or runs."),
+    "logs": Command("server.commands.logs:command", None, "Print the log of an attempt."),
+    "why": Command("server.commands.why:command", None, "Say why a task instance is where it is."),
+    "clear": Command("server.commands.acting:clear", None, "Have a task instance run again."),
+    "kill": Command("server.commands.acting:kill", None, "End a task instance as failed."),
+    "resume": Command("server.commands.acting:resume", None, "Let a held checkpointed task instance go on."),
+    "mark": Command("server.commands.acting:mark", None, "Say how a task instance ended, whatever happened."),
     "schema": Command("supervisor.commands.schema:command", None, "Print the wire as JSON Schema, for other runtimes."),
     "doctor": Command("supervisor.commands.doctor:command", None, "Say what is wrong with this installation."),
 }

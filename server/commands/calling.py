@@ -1,0 +1,155 @@
+"""How commands reach the people's API, and how they take what people name.
+
+A refusal of the server ends a command with exit code 2 and the server's own words.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import quote
+from uuid import UUID
+
+import click
+import httpx
+import msgspec
+
+from protocol.http.errors import ErrorBody, refusal
+from protocol.http.people import InstancePage, InstanceSummary, RunPage
+from server.settings import HOST, PORT, URL_FILE, USER_TOKEN_FILE, Surroundings, surroundings
+
+T = TypeVar("T")
+
+PAGE = 1000
+SEARCHED = 10_000
+"""So many of the newest task instances are searched for a prefix."""
+
+_NAMED = re.compile(r"(?P<flow>[^/]+)/(?:(?P<run>.+)/)?(?P<task>[^/\[\]]+)(?:\[(?P<map>\d+)\])?")
+_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
+
+
+class Uncalled(click.ClickException):
+    """The call could not be carried out."""
+
+    exit_code = 2
+
+
+class PeopleApi:
+    """The people's API of one server."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._http = httpx.Client(
+            base_url=f"{url}/api", headers={"authorization": f"Bearer {token}"}, timeout=httpx.Timeout(10, read=60)
+        )
+
+    def get(self, path: str, kind: type[T], **query: Any) -> T:  # noqa: ANN401 - values of a query
+        """Read."""
+        return self._answer(self.raw("GET", path, params={k: v for k, v in query.items() if v is not None}), kind)
+
+    def post(self, path: str, kind: type[T], body: Any = None) -> T:  # noqa: ANN401 - a struct
+        """Act."""
+        content = None if body is None else msgspec.json.encode(body)
+        return self._answer(self.raw("POST", path, content=content), kind)
+
+    def raw(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 - httpx' own arguments
+        """Ask, and give a good answer only."""
+        try:
+            response = self._http.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise Uncalled(f"no answer from {self._url}: {str(error) or type(error).__name__}") from error
+        if response.is_success:
+            return response
+        try:
+            said = refusal(msgspec.json.decode(response.content, type=ErrorBody))
+            words = said.message or said.reason
+        except msgspec.MsgspecError:
+            words = response.text[:200]
+        raise Uncalled(f"{words or response.reason_phrase} ({response.status_code})")
+
+    @staticmethod
+    def _answer(response: httpx.Response, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(response.content or b"null", type=kind)
+        except msgspec.MsgspecError as error:
+            raise Uncalled(f"what answers at {response.url} is no Taskhand server: {error}") from error
+
+
+def people_api(url: str | None, token: str | None) -> PeopleApi:
+    """Find the server: by flag, by environment, by what a server on this machine left in the state directory."""
+    around = surroundings()
+    return PeopleApi(url or around.server or _left_url(around), token or around.token or _left_token(around))
+
+
+def _left_url(around: Surroundings) -> str:
+    try:
+        return (around.home / URL_FILE).read_text().strip()
+    except OSError:
+        return f"http://{HOST}:{PORT}"
+
+
+def _left_token(around: Surroundings) -> str:
+    file = around.home / USER_TOKEN_FILE
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise Uncalled(f"no token: neither --token nor TASKHAND_TOKEN is set, and {file}: {error.strerror}") from None
+
+
+def with_server(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what every command of people takes."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="JSON instead of a table or lines."),
+        click.option("--token", metavar="TOKEN", help="Default: TASKHAND_TOKEN, else the state directory's."),
+        click.option("--server", "url", metavar="URL", help="Default: TASKHAND_SERVER, else the one on this machine."),
+    ):
+        function = option(function)
+    return function
+
+
+def path(*segments: object) -> str:
+    """Join segments, each quoted; a dot is quoted too, so that none is `..`."""
+    return "/" + "/".join(quote(str(segment), safe="").replace(".", "%2E") for segment in segments)
+
+
+def resolve(api: PeopleApi, name: str) -> InstanceSummary:
+    """Find a task instance.
+
+    By `flow/run/task[map]`, by `flow/task` of the newest run, by its id, or by a prefix of that.
+    """
+    try:
+        return api.get(path("task-instances", UUID(name)), InstanceSummary)
+    except ValueError:
+        pass
+    if found := _NAMED.fullmatch(name):
+        return _by_names(api, found["flow"], found["run"], found["task"], found["map"])
+    if not _PREFIX.fullmatch(name):
+        raise Uncalled(f"{name!r} names no task instance: say flow/run/task[map], flow/task, or (a prefix of) its id")
+    return _by_prefix(api, name)
+
+
+def _by_names(api: PeopleApi, flow: str, run: str | None, task: str, index: str | None) -> InstanceSummary:
+    if run is None:
+        newest = api.get("/runs", RunPage, flow=flow, limit=1).runs
+        if not newest:
+            raise Uncalled(f"flow {flow!r} has no run")
+        run = newest[0].run_id
+    page = api.get("/task-instances", InstancePage, flow=flow, run=run, task=task, map_index=index, limit=2)
+    if not page.instances:
+        raise Uncalled(f"there is no task instance {flow}/{run}/{task}{'' if index is None else f'[{index}]'}")
+    if len(page.instances) > 1:
+        raise Uncalled(f"{flow}/{run}/{task} is mapped and has {page.total} instances: add [0] or another index")
+    return page.instances[0]
+
+
+def _by_prefix(api: PeopleApi, prefix: str) -> InstanceSummary:
+    matching: list[InstanceSummary] = []
+    for offset in range(0, SEARCHED, PAGE):
+        page = api.get("/task-instances", InstancePage, limit=PAGE, offset=offset)
+        matching += [instance for instance in page.instances if str(instance.id).startswith(prefix)]
+        if offset + PAGE >= page.total:
+            break
+    if not matching:
+        raise Uncalled(f"no task instance has an id that begins with {prefix!r}")
+    if len(matching) > 1:
+        raise Uncalled(f"{len(matching)} task instances have ids that begin with {prefix!r}: {matching[0].id}, …")
+    return matching[0]

@@ -1,0 +1,85 @@
+"""`worker ps`: what runs, ran and waits."""
+
+import click
+
+from protocol.http.people import InstancePage, RunPage
+from protocol.messages.runs import DagRunState
+from protocol.states import TaskInstanceState
+from server.commands.calling import Uncalled, people_api, with_server
+from server.commands.showing import as_json as show_json
+from server.commands.showing import moment, name_of, table, took
+
+
+@click.command()
+@click.option("--runs", "of_runs", is_flag=True, help="Runs instead of task instances.")
+@click.option("--flow", help="Of this flow only.")
+@click.option("--run", help="Of this run only.")
+@click.option("--task", help="Of this task only.")
+@click.option("--state", help="In this state only.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--offset", default=0, type=click.IntRange(0), help="Leave out so many of the newest.")
+@with_server
+def command(
+    *,
+    of_runs: bool,
+    flow: str | None,
+    run: str | None,
+    task: str | None,
+    state: str | None,
+    limit: int,
+    offset: int,
+    url: str | None,
+    token: str | None,
+    as_json: bool,
+) -> None:
+    """List task instances, or runs, the newest first.
+
+    Exits 0, also when there are none; 2 when the server could not be asked.
+    """
+    _known(state, of_runs=of_runs)
+    api = people_api(url, token)
+    if of_runs:
+        runs = api.get("/runs", RunPage, flow=flow, run=run, state=state, limit=limit, offset=offset)
+        show_json(runs) if as_json else _show_runs(runs)
+        return
+    page = api.get(
+        "/task-instances", InstancePage, flow=flow, run=run, task=task, state=state, limit=limit, offset=offset
+    )
+    show_json(page) if as_json else _show_instances(page)
+
+
+def _known(state: str | None, *, of_runs: bool) -> None:
+    states = [known.value for known in (DagRunState if of_runs else TaskInstanceState)]
+    if state is not None and state not in states:
+        raise Uncalled(f"there is no state {state!r}; there are {', '.join(states)}")
+
+
+def _show_runs(page: RunPage) -> None:
+    rows = [
+        (
+            f"{run.dag_id}/{run.run_id}",
+            run.state,
+            moment(run.start_date),
+            moment(run.end_date),
+            " ".join(f"{state}={count}" for state, count in sorted(run.counts.items())),
+        )
+        for run in page.runs
+    ]
+    table(("RUN", "STATE", "STARTED", "ENDED", "TASK INSTANCES"), rows)
+
+
+def _show_instances(page: InstancePage) -> None:
+    rows = [
+        (
+            name_of(each),
+            each.state,
+            each.try_number,
+            moment(each.start_date),
+            took(each),
+            each.worker or "-",
+            each.id,
+            each.reason or "",
+        )
+        for each in page.instances
+    ]
+    table(("TASK INSTANCE", "STATE", "TRY", "STARTED", "TOOK", "WORKER", "ID", "WHY"), rows)

@@ -1,0 +1,85 @@
+"""Claims, and the life of an attempt.
+
+`fence` is the number of the claim, as `/run` gave it (`Started.instance.fence`) and the attempt's token carries it.
+Waits keep an attempt's id, so only the fence tells a worker that had it before from the one that has it now. None: it
+is not known.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from server.outcomes import NewCheckpoint, Outcome
+from server.records import Applied, Beat, Claimed, Instance, Process, ResumePoint, Saved, Started
+
+
+class Attempts(Protocol):
+    """Claims, and the life of an attempt."""
+
+    async def claim(
+        self, worker: str, queues: Sequence[str], slots: int, runtimes: Sequence[str] | None, now: datetime
+    ) -> list[Claimed]:
+        """Give at most `slots` queued instances to a worker, by priority and then age. `runtimes` None: any runtime.
+
+        Each is a lease: when `/run` does not follow before `instance.due`, another worker may have it, under a higher
+        `instance.fence`.
+        """
+        ...
+
+    def work_seen(self, queues: Sequence[str]) -> int:
+        """Give a number before a claim; `wait_for_work` with it misses nothing that was queued since."""
+        ...
+
+    async def wait_for_work(self, queues: Sequence[str], seen: int, seconds: float) -> bool:
+        """Return when something was put into one of these queues after `seen`, or so many seconds later (False)."""
+        ...
+
+    async def instance(self, ti_id: str) -> Instance:
+        """Give the instance whose current attempt this is."""
+        ...
+
+    async def start(
+        self,
+        ti_id: str,
+        process: Process,
+        start_date: datetime,
+        now: datetime,
+        *,
+        fence: int | None = None,
+    ) -> Started:
+        """`/run`. Asked again by the same process it answers the same. With a fence, only its claim may start it."""
+        ...
+
+    async def heartbeat(self, ti_id: str, hostname: str, pid: int, now: datetime, *, fence: int | None = None) -> Beat:
+        """Renew the lease."""
+        ...
+
+    async def finish(self, ti_id: str, outcome: Outcome, now: datetime, *, fence: int | None = None) -> Applied:
+        """`/state`. The same outcome told again is `AGAIN`, also by an attempt that was replaced because of it."""
+        ...
+
+    async def skip_downstream(self, ti_id: str, tasks: Sequence[tuple[str, int | None]], now: datetime) -> int:
+        """Skip these tasks of the same run, with a map index or all of them; gives how many were."""
+        ...
+
+    async def set_rendered_fields(self, ti_id: str, fields: dict[str, Any]) -> None:
+        """Keep the rendered template fields of this attempt."""
+        ...
+
+    async def set_rendered_map_index(self, ti_id: str, text: str) -> None:
+        """Keep what this map index is called."""
+        ...
+
+    async def reschedule_start(self, ti_id: str, try_number: int) -> datetime | None:
+        """Give when a try first began, across its reschedules; None when it was never rescheduled."""
+        ...
+
+    async def save_checkpoint(
+        self, ti_id: str, new: NewCheckpoint, now: datetime, *, fence: int | None = None
+    ) -> Saved:
+        """Record a checkpoint. Inline data above the limit is `Refused("too_large")`: write a blob and refer to it."""
+        ...
+
+    async def resume_point(self, ti_id: str) -> ResumePoint:
+        """Give the record to begin from, as the resume budget chose it."""
+        ...

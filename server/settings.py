@@ -1,0 +1,42 @@
+"""What the server's commands are told by the environment. Only this module of the package reads it.
+
+`TASKHAND_HOME` is the state directory: secret, tokens, database, logs. `TASKHAND_SERVER` and `TASKHAND_TOKEN` say
+where a command finds the server and as whom; without them it looks into the state directory, where a server on this
+machine has left both. `TASKHAND_SECRET` is what a server signs tokens with, for several that share a database and no
+state directory.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+PORT = 8710
+HOST = "127.0.0.1"
+URL_FILE, WORKER_TOKEN_FILE, USER_TOKEN_FILE = "server-url", "worker-token", "user-token"
+
+
+class Surroundings(Struct, frozen=True):
+    """What the environment says."""
+
+    home: Path
+    server: str | None = None
+    token: str | None = None
+    secret: str | None = None
+    """What servers that share a database sign with."""
+    notify_socket: str | None = None
+    """Where systemd wants to hear of readiness."""
+
+
+def surroundings(environment: Mapping[str, str] | None = None) -> Surroundings:
+    """Read the environment."""
+    env = os.environ if environment is None else environment
+    home = Path(env.get("TASKHAND_HOME") or Path(env.get("HOME", "/")) / ".taskhand")
+    return Surroundings(
+        home=home,
+        server=env.get("TASKHAND_SERVER") or None,
+        token=env.get("TASKHAND_TOKEN") or None,
+        secret=env.get("TASKHAND_SECRET") or None,
+        notify_socket=env.get("NOTIFY_SOCKET") or None,
+    )

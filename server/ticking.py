@@ -1,0 +1,77 @@
+"""The engine's pulse: let happen what is due, then wait until something changes or something comes due.
+
+It is one task of the server's loop. A tick that fails is logged and tried again, less and less often: a database that
+is away must not take the server's pulse with it.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from server.deck import Deck
+from server.faults import StoreError
+from server.filters import Retention
+
+log = logging.getLogger("server")
+
+LONGEST_WAIT_S = 5.0
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 10.0
+PRUNE_EVERY_S = 600.0
+
+
+@contextlib.asynccontextmanager
+async def ticking(deck: Deck, retention: Retention) -> AsyncIterator[None]:
+    """Keep the pulse while this is open."""
+    tasks = [asyncio.create_task(_pulse(deck)), asyncio.create_task(_prune(deck, retention))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _pulse(deck: Deck) -> None:
+    pause = FIRST_PAUSE_S
+    while True:
+        try:
+            await _until_quiet(deck)
+            pause = FIRST_PAUSE_S
+        except StoreError as error:
+            log.warning("tick: %s", error)
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_S, pause * 2)
+        except Exception:
+            log.exception("tick")
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_S, pause * 2)
+
+
+async def _until_quiet(deck: Deck) -> None:
+    while True:
+        seen = deck.store.change_seen()
+        now = datetime.now(UTC)
+        ticked = await deck.store.tick(now)
+        deck.metrics.transitions += ticked.transitions
+        if not ticked.more:
+            break
+    wait = LONGEST_WAIT_S
+    if ticked.next_due is not None:
+        wait = min(wait, max(0.0, (ticked.next_due - datetime.now(UTC)).total_seconds()))
+    await deck.store.wait_for_change(seen, wait)
+
+
+async def _prune(deck: Deck, retention: Retention) -> None:
+    while True:
+        try:
+            pruned = await deck.store.prune(retention, datetime.now(UTC))
+            deck.logbook.prune(pruned.runs)
+            if len(pruned.runs) >= retention.limit:
+                await asyncio.sleep(0)
+                continue
+        except StoreError as error:
+            log.warning("prune: %s", error)
+        await asyncio.sleep(PRUNE_EVERY_S)

@@ -1,0 +1,179 @@
+"""The commands of people, as real processes against a real server."""
+
+import os
+import pty
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from tests.server.http.live import WHEN, Attempt, Live
+
+FLOW = """
+from runner import flow, task
+
+@task(queue="{name}", retries=1, retry_delay=0)
+def extract(n: int) -> list[int]: ...
+
+@task(queue="{name}")
+def train(row): ...
+
+@flow
+def {name}(n: int = 2):
+    train.map(extract(n))
+"""
+
+
+@pytest.fixture
+def worker(server: Live) -> Any:
+    def runs(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        around = {**os.environ, "TASKHAND_HOME": str(server.home), **env}
+        command = [sys.executable, "-m", "supervisor", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=around, timeout=50, check=False)
+
+    return runs
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Path:
+    """A flow and a queue of this test's own, both called like the file."""
+    file = tmp_path / f"f{uuid4().hex}.py"
+    file.write_text(textwrap.dedent(FLOW.replace("{name}", file.stem)))
+    return file
+
+
+def claimed(server: Live, flow: Path) -> Attempt:
+    attempt = server.claim(flow.stem, 1)[0]
+    attempt.run()
+    return attempt
+
+
+def rows(result: "subprocess.CompletedProcess[str]") -> list[list[str]]:
+    assert result.returncode == 0, result.stderr
+    return [line.split("\t") for line in result.stdout.splitlines()]
+
+
+def test_a_flow_from_file_to_its_end(server: Live, worker: Any, flow: Path) -> None:
+    submitted = worker("submit", str(flow), "--param", "n=1", "--json")
+    run = msgspec.json.decode(submitted.stdout)
+    named = f"{run['dag_id']}/{run['run_id']}"
+    attempt = claimed(server, flow)
+    listed = rows(worker("ps", "--flow", run["dag_id"]))
+    assert [row[:3] for row in listed] == [[f"{named}/extract", "running", "1"], [f"{named}/train", "scheduled", "1"]]
+    assert rows(worker("ps", "--runs", "--flow", run["dag_id"]))[0][:2] == [named, "running"]
+    attempt.own("PUT", "log?offset=0", content=b'{"event": "hello", "level": "info"}\nbye')
+    for name in (attempt.id, attempt.id[:20], f"{named}/extract", f"{run['dag_id']}/extract"):
+        assert worker("logs", name).stdout == '{"event": "hello", "level": "info"}\nbye\n'
+    story = worker("why", f"{named}/extract").stdout
+    assert story.startswith(f"{named}/extract running\n")
+    assert attempt.id in story
+    assert msgspec.json.decode(worker("why", attempt.id, "--json").stdout)["instance"]["id"] == attempt.id
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "supervisor", "submit", str(flow), "--run-id", "waited", "--wait", "--json"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TASKHAND_HOME": str(server.home)},
+    )
+    attempt.end("failed")
+    claimed(server, flow).end("failed")
+    assert msgspec.json.decode(waiting.communicate(timeout=30)[0])["state"] == "failed"
+    assert waiting.returncode == 1
+    assert worker("ps", "--flow", run["dag_id"], "--state", "upstream_failed", "--run", "waited").stdout
+
+
+def test_people_act(server: Live, worker: Any, flow: Path) -> None:
+    run = worker("submit", str(flow)).stdout.strip()
+    ti = f"{run}/extract"
+    first = claimed(server, flow)
+    assert rows(worker("kill", ti, "--reason", "it hangs")) == [[f"{ti} failed"]]
+    assert rows(worker("clear", ti, "--keep-checkpoint", "--downstream"))[0][0].startswith(ti)
+    second = claimed(server, flow)
+    assert second.id != first.id
+    assert msgspec.json.decode(worker("mark", ti, "success", "--json").stdout)["instances"][0]["state"] == "success"
+    refused = worker("resume", ti)
+    assert (refused.returncode, "(409)" in refused.stderr) == (2, True)
+
+
+def test_a_log_is_followed_to_its_end(server: Live, worker: Any, flow: Path) -> None:
+    worker("submit", str(flow))
+    attempt = claimed(server, flow)
+    attempt.own("PUT", "log?offset=0", content=b"one\n")
+    heard: list[str] = []
+    reader = Thread(target=lambda: heard.append(worker("logs", "-f", attempt.id).stdout))
+    reader.start()
+    attempt.own("PUT", "log?offset=4", content=b"two\n")
+    attempt.end("failed", end_date=WHEN)
+    reader.join(40)
+    assert heard == ["one\ntwo\n"]
+
+
+def test_in_a_terminal_there_is_a_table(server: Live, worker: Any, flow: Path) -> None:
+    run = worker("submit", str(flow)).stdout.strip()
+    claimed(server, flow).end("failed")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "supervisor", "ps", "--flow", run.partition("/")[0]],
+        stdout=theirs,
+        env={**os.environ, "TASKHAND_HOME": str(server.home), "TERM": "xterm-256color", "COLUMNS": "200"},
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:  # how a terminal says that the other end is gone
+        pass
+    os.close(ours)
+    assert process.wait(20) == 0
+    assert b"TASK INSTANCE" in shown
+    assert b"\x1b[31mfailed" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["submit", "absent.py"], "there is no such file"),
+        (["submit", "{flow}:other"], "there is no flow 'other'"),
+        (["submit", "{flow}", "--param", "n"], "not of the form K=V"),
+        (["submit", "{flow}", "--param", "m=1"], "unexpected keyword argument 'm'"),
+        (["submit", "{flow}", "--conf", "[]"], "--conf is no JSON object"),
+        (["ps", "--state", "lost"], "there is no state 'lost'"),
+        (["why", "no/no/no"], "there is no task instance no/no/no"),
+        (["why", "no/no"], "flow 'no' has no run"),
+        (["logs", "what?"], "names no task instance"),
+        (["kill", "ffffffff"], "no task instance has an id that begins with"),
+        (["clear", "01890000-0000-7000-8000-000000000000"], "(404)"),
+        (["ps", "--server", "http://127.0.0.1:9"], "no answer from http://127.0.0.1:9"),
+        (["ps", "--token", "x"], "Invalid auth token (403)"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_is_exit_2(worker: Any, flow: Path, arguments: list[str], said: str) -> None:
+    result = worker(*(argument.format(flow=flow) for argument in arguments))
+    assert (result.returncode, said in result.stderr, "Traceback" in result.stderr) == (2, True, False), result.stderr
+
+
+def test_without_a_token_it_says_where_it_looked(worker: Any, tmp_path: Path) -> None:
+    result = worker("ps", TASKHAND_HOME=str(tmp_path))
+    assert (result.returncode, str(tmp_path / "user-token") in result.stderr) == (2, True)
+
+
+def test_the_environment_names_server_and_token(server: Live, worker: Any, tmp_path: Path) -> None:
+    token = (server.home / "user-token").read_text()
+    result = worker("ps", "--limit", "1", TASKHAND_HOME=str(tmp_path), TASKHAND_SERVER=server.url, TASKHAND_TOKEN=token)
+    assert result.returncode == 0, result.stderr
+
+
+def test_of_many_mapped_ones_one_is_chosen(server: Live, worker: Any, flow: Path) -> None:
+    run = worker("submit", str(flow)).stdout.strip()
+    attempt = claimed(server, flow)
+    attempt.ask("POST", attempt.xcom(), json=[1, 2], params={"mapped_length": 2})
+    attempt.end("success")
+    server.claim(flow.stem, 2)
+    ambiguous = worker("why", f"{run}/train")
+    assert (ambiguous.returncode, "add [0] or another index" in ambiguous.stderr) == (2, True)
+    assert worker("why", f"{run}/train[1]").stdout.startswith(f"{run}/train[1] queued")

@@ -1,0 +1,48 @@
+"""What msgspec says of a body, in the words of the wire."""
+
+from typing import Annotated
+
+import msgspec
+import pytest
+
+from protocol.http.instances import TIEnd
+from protocol.http.people import SubmitRun
+from server.refusals import fault_of
+
+
+class Outer(msgspec.Struct):
+    rows: list[dict[str, Annotated[int, msgspec.Meta(ge=0)]]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "type_", "loc"),
+    [
+        (TIEnd, b"{", "json_invalid", ["body"]),
+        (TIEnd, b"", "json_invalid", ["body"]),
+        (TIEnd, b"\xff", "json_invalid", ["body"]),
+        (TIEnd, b"[]", "value_error", ["body"]),
+        (TIEnd, b"{}", "missing", ["body", "state"]),
+        (TIEnd, b'{"state": "queued"}', "value_error", ["body", "state"]),
+        (TIEnd, b'{"state": "failed"}', "missing", ["body", "end_date"]),
+        (TIEnd, b'{"state": "failed", "end_date": 1, "x": 1}', "value_error", ["body", "end_date"]),
+        (
+            TIEnd,
+            b'{"state": "failed", "end_date": "2026-01-01T00:00:00Z", "x": 1}',
+            "extra_forbidden",
+            ["body", "x"],
+        ),
+        (Outer, b'{"rows": [{}, {"a": -1}]}', "value_error", ["body", "rows", 1, "*"]),
+        (
+            SubmitRun,
+            b'{"graph": {"dag_id": "f", "tasks": [{}]}}',
+            "missing",
+            ["body", "graph", "tasks", 0, "task_id"],
+        ),
+    ],
+)
+def test_a_fault_says_where(kind: type, body: bytes, type_: str, loc: list[str | int]) -> None:
+    with pytest.raises(msgspec.MsgspecError) as raised:
+        msgspec.json.decode(body, type=kind)
+    fault = fault_of(raised.value, "body")
+    assert (fault.type, fault.loc) == (type_, loc)
+    assert fault.msg
