@@ -28,8 +28,6 @@ from supervisor.keeper.native import become_subreaper
 from supervisor.keeper.plumbing import REPORT_FD, Entry
 from supervisor.keeper.spawning import Workshop
 
-STACKS_SIGNAL = signal.SIGUSR2
-
 
 def main() -> int:
     """Serve one link; 0 when it ended as it should."""
@@ -48,7 +46,7 @@ def main() -> int:
     become_subreaper()
     _prepare_streams()
     faulthandler.enable(file=2)
-    faulthandler.register(STACKS_SIGNAL, file=2, all_threads=True)
+    faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)  # `stacks` asks by this signal
     groups = Groups(options.cgroup) if options.cgroup else None
     workshop = Workshop(entry, options.tmp_root, groups, nofile, os.environ, count(1))
     gc.collect()
