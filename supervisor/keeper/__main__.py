@@ -23,9 +23,9 @@ from itertools import count
 from supervisor.keeper.cgroups import Groups
 from supervisor.keeper.identity import start_time
 from supervisor.keeper.link import Link, Ready, Refused
-from supervisor.keeper.loop import Keeper
-from supervisor.keeper.native import become_subreaper
-from supervisor.keeper.plumbing import REPORT_FD, Entry
+from supervisor.keeper.loop import Keeper, catch_signals
+from supervisor.keeper.native import become_subreaper, set_dumpable
+from supervisor.keeper.plumbing import REPORT_FD, Entry, handled_signals
 from supervisor.keeper.spawning import Workshop
 
 
@@ -44,16 +44,18 @@ def main() -> int:
     nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (nofile[1], nofile[1]))
     become_subreaper()
+    set_dumpable(allowed=False)
     _prepare_streams()
     faulthandler.enable(file=2)
     faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)  # `stacks` asks by this signal
     groups = Groups(options.cgroup) if options.cgroup else None
-    workshop = Workshop(entry, options.tmp_root, groups, nofile, os.environ, count(1))
+    wakeup = catch_signals()
+    workshop = Workshop(entry, options.tmp_root, groups, nofile, handled_signals(), os.environ, count(1))
     gc.collect()
     gc.disable()
     gc.freeze()
     link.send(Ready(os.getpid(), start_time(os.getpid()), _imported(), warnings))
-    Keeper(link, workshop, options.orphan_grace).serve()
+    Keeper(link, workshop, wakeup, options.orphan_grace).serve()
     return 0
 
 

@@ -35,23 +35,22 @@ _SPAWNS_PER_TURN = 16
 class Keeper:
     """Serves one link until there is nothing left to do."""
 
-    def __init__(self, link: Link, workshop: Workshop, orphan_grace_s: float) -> None:
+    def __init__(self, link: Link, workshop: Workshop, wakeup: int, orphan_grace_s: float) -> None:
         self._link = link
         self._workshop = workshop
+        self._wakeup = wakeup
         self._orphan_grace_s = orphan_grace_s
         self._nursery = Nursery(link.send, self._settle, time.monotonic)
         self._poll = select.poll()
         self._news: dict[int, Callable[[], None]] = {}
         self._retired = False
         self._deaf = False
-        self._terminated = False
         self._kill_at: float | None = None
         self._sweep_in: float | None = None
 
     def serve(self) -> None:
         """Serve until retired, or left alone, and the last child has ended."""
-        wakeup, _ = self._catch_signals()
-        self._watch(wakeup, lambda: self._woken(wakeup))
+        self._watch(self._wakeup, self._woken)
         self._watch(self._link.fileno(), self._hear)
         while not (self._retired and self._nursery.empty and not self._link.waiting):
             self._sweep_in = self._nursery.sweep()
@@ -64,15 +63,6 @@ class Keeper:
             self._mind_orphans()
             if not self._deaf:
                 self._poll.modify(self._link.fileno(), select.POLLIN | (select.POLLOUT if self._link.waiting else 0))
-
-    def _catch_signals(self) -> tuple[int, int]:
-        pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(pipe[1], warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "_terminated", True))
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._nursery.collect()
-        return pipe
 
     def _watch(self, fd: int, news: Callable[[], None]) -> None:
         self._news[fd] = news
@@ -88,11 +78,10 @@ class Keeper:
             until.append(max(0.0, self._kill_at - time.monotonic()))
         return int(min(until) * 1000) + 1 if until else None
 
-    def _woken(self, wakeup: int) -> None:
+    def _woken(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.read(wakeup, 4096)
-        if self._terminated:
-            self._leave()
+            if bytes([signal.SIGTERM]) in os.read(self._wakeup, 4096):
+                self._leave()
         self._nursery.collect()
 
     def _hear(self) -> None:
@@ -167,6 +156,16 @@ class Keeper:
             for leader in self._nursery.leaders.values():
                 deliver(leader, signal.SIGKILL, Scope.TREE)
             self._kill_at = None if self._nursery.empty else time.monotonic() + 1.0
+
+
+def catch_signals() -> int:
+    """Have SIGCHLD and SIGTERM write their numbers into a pipe: the end to read."""
+    read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return read
 
 
 def deliver(leader: Leader, number: int, scope: Scope) -> None:

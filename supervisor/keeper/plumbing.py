@@ -1,9 +1,9 @@
 """What a child does between fork and its own program: it becomes a process that owes its keeper nothing.
 
 Everything here runs in the child. The order matters: the group before anything that could fork, limits before the
-account (only root may raise what was lowered), the account before the working directory (it must be able to enter it),
-dumpable last (changing accounts sets it anew). A step that fails is said by name over the report pipe, and the child
-ends; the pipe closing without a word means that the child has begun.
+account (only root may raise what was lowered), the account before the working directory (it must be able to enter it).
+A step that fails is said by name over the report pipe, and the child ends; the pipe closing without a word means that
+the child has begun.
 """
 
 import gc
@@ -15,15 +15,14 @@ from collections.abc import Callable, MutableMapping
 from typing import NamedTuple, NoReturn
 
 from supervisor.keeper.cgroups import Group
-from supervisor.keeper.link import Account, Kind, SpawnRequest
-from supervisor.keeper.native import become_subreaper, forbid_dump
+from supervisor.keeper.link import Account, Kind, Limits, SpawnRequest
+from supervisor.keeper.native import become_subreaper, raw_signal, set_dumpable
 
 FRAMES_FD = 3
 LOGS_FD = 4
 REPORT_FD = 5
 NOT_STARTED = 127
 Entry = Callable[[int | None, int | None], int | None]
-_RESET = [number for number in signal.valid_signals() if number not in {signal.SIGKILL, signal.SIGSTOP}]
 
 
 class Ends(NamedTuple):
@@ -44,18 +43,46 @@ class Ground(NamedTuple):
     tmpdir: str
     group: Group | None
     nofile: tuple[int, int]
+    handled: tuple[int, ...]
     environment: MutableMapping[str, str]
     entry: Entry
 
 
 def begin(request: SpawnRequest, ground: Ground) -> NoReturn:
-    """Never returns, and never lets an exception reach the keeper's loop of which this process has a copy."""
+    """Never returns, and never lets an exception reach the keeper's loop of which this process has a copy.
+
+    Written out, and as plain as it is, because everything that a fork touches is a page copied: what looks like
+    tidiness (a table of steps, enums of signals) cost half a millisecond here.
+    """
     step = "a session of its own"
     code = NOT_STARTED
+    limits = request.limits
     try:
         os.setsid()
-        for step, action in _steps(request, ground):  # noqa: B007 - the handler below says which step failed
-            action()
+        step = "signals"
+        _clean_signals(ground.handled)
+        step = "its channels"
+        _place(ground.ends)
+        step = "its cgroup"
+        if ground.group is not None:
+            ground.group.join()
+        else:
+            # Without a group, those whose parent ends must fall to this process and not to the keeper: then whoever
+            # falls to the keeper belongs to an attempt that has ended. The mark survives exec.
+            become_subreaper()
+        step = "limits"
+        _limit(limits, ground.nofile)
+        if limits.account is not None:
+            step = f"account {limits.account.name}"
+            _become(limits.account)
+        step = "working directory"
+        os.chdir(request.cwd or ground.tmpdir)
+        step = "environment"
+        for name, value in _environment(request, ground.tmpdir).items():
+            ground.environment[name] = value  # not `update`: what that touches first is 80 pages
+        if request.kind is Kind.EXEC:
+            step = f"exec {request.argv[0]}"
+            _exec(request, ground)
         code = _run(request, ground)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it ends here
         _report(f"{step}: {error}")
@@ -63,45 +90,27 @@ def begin(request: SpawnRequest, ground: Ground) -> NoReturn:
         os._exit(code)
 
 
-def _steps(request: SpawnRequest, ground: Ground) -> list[tuple[str, Callable[[], object]]]:
-    limits, account = request.limits, request.limits.account
-    group = ground.group
-    steps: list[tuple[str, Callable[[], object]]] = [
-        ("signals", lambda: _clean_signals(request.kind)),
-        ("its channels", lambda: _place(ground.ends)),
-        # Without a group, those whose parent ends must fall to this process and not to the keeper: then whoever falls
-        # to the keeper belongs to an attempt that has ended. The mark survives exec.
-        ("its cgroup", group.join if group else become_subreaper),
-        ("limits", lambda: _limit(limits.rlimits, ground.nofile, limits.pids if account else None)),
-    ]
-    if limits.oom_score_adj is not None:
-        steps.append(("oom_score_adj", lambda: _write("/proc/self/oom_score_adj", str(limits.oom_score_adj))))
-    if account is not None:
-        steps.append((f"account {account.name}", lambda: _become(account)))
-    steps += [
-        ("working directory", lambda: os.chdir(request.cwd or ground.tmpdir)),
-        ("environment", lambda: ground.environment.update(_environment(request, ground.tmpdir))),
-    ]
-    if request.kind is Kind.PYTHON:
-        steps.append(("dumpable", forbid_dump))
-    else:
-        steps.append((f"exec {request.argv[0]}", lambda: os.execvpe(request.argv[0], request.argv, ground.environment)))  # noqa: S606 - it is the point
-    return steps
+def handled_signals() -> tuple[int, ...]:
+    """Name the signals that are not as the kernel starts a process. Asked by the keeper, once: it is slow to ask."""
+    every = [number for number in signal.valid_signals() if number not in {signal.SIGKILL, signal.SIGSTOP}]
+    return tuple(int(number) for number in every if signal.getsignal(number) not in {signal.SIG_DFL, None})
 
 
-def _clean_signals(kind: Kind) -> None:
-    """Start as a program expects to: nothing handled, nothing ignored, nothing blocked.
+def _clean_signals(handled: tuple[int, ...]) -> None:
+    """Let go of the keeper's handlers, as one does in a process that Python starts: SIGPIPE stays ignored."""
+    raw_signal.set_wakeup_fd(-1)
+    for number in handled:
+        raw_signal.signal(number, raw_signal.SIG_DFL)
+    raw_signal.signal(raw_signal.SIGINT, raw_signal.default_int_handler)
+    raw_signal.signal(raw_signal.SIGPIPE, raw_signal.SIG_IGN)
+    raw_signal.pthread_sigmask(raw_signal.SIG_SETMASK, ())
 
-    A Python child keeps what Python has by itself (SIGPIPE ignored, SIGINT raising) and the stack dump.
-    """
-    signal.set_wakeup_fd(-1)
-    for number in _RESET:
-        handler = signal.getsignal(number)
-        if callable(handler) or (kind is Kind.EXEC and handler is signal.SIG_IGN):
-            signal.signal(number, signal.SIG_DFL)
-    if kind is Kind.PYTHON:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+def _exec(request: SpawnRequest, ground: Ground) -> NoReturn:
+    """Become another program, which expects that nothing is ignored."""
+    for number in (raw_signal.SIGPIPE, raw_signal.SIGINT):
+        raw_signal.signal(number, raw_signal.SIG_DFL)
+    os.execvpe(request.argv[0], request.argv, ground.environment)  # noqa: S606 - it is the point
 
 
 def _place(ends: Ends) -> None:
@@ -117,13 +126,18 @@ def _place(ends: Ends) -> None:
     os.closerange(REPORT_FD + 1, 2**31 - 1)
 
 
-def _limit(wanted: dict[str, int], nofile: tuple[int, int], pids: int | None) -> None:
+def _limit(limits: Limits, nofile: tuple[int, int]) -> None:
     """Set limits, soft and hard; open files go back to what they were before the keeper raised its own."""
     resource.setrlimit(resource.RLIMIT_NOFILE, nofile)
-    if pids is not None:
-        resource.setrlimit(resource.RLIMIT_NPROC, (pids, pids))
-    for name, value in wanted.items():
+    if limits.pids is not None and limits.account is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (limits.pids, limits.pids))
+    for name, value in limits.rlimits.items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (value, value))
+    if limits.oom_score_adj is not None:
+        # The keeper is not dumpable, nor are we, and then one's own files in /proc are root's.
+        set_dumpable(allowed=True)
+        _write("/proc/self/oom_score_adj", str(limits.oom_score_adj))
+        set_dumpable(allowed=False)
 
 
 def _become(account: Account) -> None:
@@ -135,7 +149,8 @@ def _become(account: Account) -> None:
 def _environment(request: SpawnRequest, tmpdir: str) -> dict[str, str]:
     added = {"TASKHAND_TMPDIR": tmpdir, "TMPDIR": tmpdir}
     if request.frames:
-        added |= {"TASKHAND_FD": str(FRAMES_FD), "TASKHAND_LOG_FD": str(LOGS_FD)}
+        added["TASKHAND_FD"] = "3"
+        added["TASKHAND_LOG_FD"] = "4"
     if request.limits.account is not None:
         account = request.limits.account
         added |= {"USER": account.name, "LOGNAME": account.name, "HOME": account.home}

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from supervisor.keeper.cgroups import Group, Groups, unenforced
 from supervisor.keeper.identity import start_time
 from supervisor.keeper.link import Kind, Spawn
+from supervisor.keeper.native import raw_signal
 from supervisor.keeper.plumbing import Ends, Entry, Ground, begin
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,120}\Z")
@@ -28,6 +29,7 @@ class Workshop(NamedTuple):
     tmp_root: str
     groups: Groups | None
     nofile: tuple[int, int]
+    handled: tuple[int, ...]
     environment: MutableMapping[str, str]
     numbers: "count[int]"
 
@@ -104,7 +106,7 @@ def _forked(spawn: Spawn, workshop: Workshop, undo: contextlib.ExitStack) -> Lea
     try:
         channels.make(frames=request.frames)
         ends = Ends(**channels.theirs)
-        ground = Ground(ends, tmpdir, group, workshop.nofile, workshop.environment, workshop.entry)
+        ground = Ground(ends, tmpdir, group, workshop.nofile, workshop.handled, workshop.environment, workshop.entry)
         pid = _fork(spawn, ground)
     finally:
         _close(channels.theirs)
@@ -116,14 +118,14 @@ def _forked(spawn: Spawn, workshop: Workshop, undo: contextlib.ExitStack) -> Lea
 
 
 def _fork(spawn: Spawn, ground: Ground) -> int:
-    """Fork with every signal held back: until the child has let go of the keeper's handlers it must not run them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    """Fork with handled signals held back: until the child has let go of the keeper's handlers it must not run them."""
+    raw_signal.pthread_sigmask(raw_signal.SIG_BLOCK, ground.handled)
     try:
         pid = os.fork()
         if pid == 0:
             begin(spawn.request, ground)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raw_signal.pthread_sigmask(raw_signal.SIG_SETMASK, ())
     return pid
 
 

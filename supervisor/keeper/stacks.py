@@ -34,7 +34,7 @@ async def dump_stacks(child: Child, patience_s: float) -> bool:
         return False
     try:
         async with asyncio.timeout(patience_s):
-            while _is_pending(child.pid):
+            while _is_pending(child.pid):  # noqa: ASYNC110 - the kernel tells nobody when a signal was taken
                 await asyncio.sleep(_LOOK_EVERY_S)
     except TimeoutError:
         return False
