@@ -1,0 +1,247 @@
+"""Settings: read once, at the edge, into frozen structs that are passed in.
+
+Four layers, each over the one before: defaults, the file (`taskhand.toml`), the environment (`TASKHAND_SECTION_KEY`),
+flags. A key that is not known is an error, and names the one that was probably meant: a setting that is silently not
+read is worse than none. `--show-settings` prints every value with where it came from.
+"""
+
+import getpass
+import os
+import socket
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field, structs
+
+from supervisor.logs import LogSettings
+from supervisor.runtimes import BUILT_IN, Runtime
+from supervisor.stopping import Graces
+
+FILE = "taskhand.toml"
+PREFIX = "TASKHAND_"
+OTHERS = frozenset({"server", "triggerer"})
+"""Tables of the same file that other programs read."""
+SECRETS = frozenset({"worker.token"})
+
+
+class SettingsError(Exception):
+    """What is wrong with which setting, and where it was read."""
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+class ApiSettings(_Section, frozen=True):
+    """Where the execution API is, and how it is reached."""
+
+    url: str = "http://127.0.0.1:8793/execution"
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    verify: bool = True
+    proxy: str | None = None
+    """An HTTP proxy for all calls; the environment's is not used."""
+    connect_timeout_s: float = 5.0
+    timeout_s: float = 10.0
+    connections: int = 64
+    extended: bool = False
+    """The server is one of ours, although its workloads come from elsewhere."""
+
+
+class WorkerSettings(_Section, frozen=True):
+    """What this worker takes, and who it is."""
+
+    name: str = ""
+    """Empty: host and process."""
+    token: str | None = None
+    slots: int = 8
+    queues: tuple[str, ...] = ("default",)
+    source: Literal["claim", "stdin"] = "claim"
+    claim_wait_s: float = 30.0
+    state_dir: str = "~/.taskhand"
+    log_dir: str = ""
+    """Empty: `logs` in the state directory."""
+
+
+class LimitSettings(_Section, frozen=True):
+    """Deadlines that are not the author's."""
+
+    boot_s: float = 60.0
+    overtime_s: float = 20.0
+    heartbeat_s: float = 10.0
+    lease_s: float = 300.0
+
+
+class KeeperOptions(_Section, frozen=True):
+    """The process that starts children."""
+
+    entry: str = "runner.child:main"
+    """What a Python child calls, `module:function`."""
+    preload: tuple[str, ...] = ()
+    pass_env: tuple[str, ...] = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "USER", "SHELL")
+    """The variables of our environment that children get. What is not named here stays with us: it may be a secret."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All of it."""
+
+    api: ApiSettings = ApiSettings()
+    worker: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+    graces: Graces = Graces()
+    keeper: KeeperOptions = KeeperOptions()
+    logs: LogSettings = LogSettings()
+    runtimes: Mapping[str, Runtime] = field(default_factory=dict)
+    queues: Mapping[str, str] = field(default_factory=dict)
+    """Queue to runtime."""
+    bundles: Mapping[str, str] = field(default_factory=lambda: {"local": "/"})
+    """Bundle to root directory."""
+
+    @property
+    def state_dir(self) -> Path:
+        """Where what outlives a worker is kept."""
+        return Path(self.worker.state_dir).expanduser()
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the attempts' logs are."""
+        return Path(self.worker.log_dir).expanduser() if self.worker.log_dir else self.state_dir / "logs"
+
+    def runtime(self, name: str | None, queue: str) -> Runtime:
+        """Route: by the workload's own word, then by queue, then ours."""
+        wanted = name or self.queues.get(queue, "python")
+        found = self.runtimes.get(wanted) or BUILT_IN.get(wanted)
+        if found is None:
+            raise SettingsError(f"no runtime is called {wanted!r}{_nearest(wanted, {*self.runtimes, *BUILT_IN})}")
+        return found
+
+
+class Loaded(Struct, frozen=True):
+    """The settings, and where each that is not a default came from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def lines(self) -> Iterator[str]:
+        """Say every setting, its value and its origin. A secret is only said to be there."""
+        for name, value in _flat(msgspec.to_builtins(self.settings)):
+            shown = "***" if name in SECRETS and value is not None else msgspec.json.encode(value).decode()
+            yield f"{name} = {shown}  # {self.origins.get(name, 'default')}"
+
+
+_SECTIONS: dict[str, type[Struct]] = {
+    "api": ApiSettings,
+    "worker": WorkerSettings,
+    "limits": LimitSettings,
+    "graces": Graces,
+    "keeper": KeeperOptions,
+    "logs": LogSettings,
+}
+_MAPS = frozenset({"runtimes", "queues", "bundles"})
+
+
+def load(flags: Mapping[str, object], file: str | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read all layers. `flags` are by dotted name; those that are None were not given."""
+    variables = os.environ if environ is None else environ
+    merged: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
+    for layer in (_file(file or variables.get(f"{PREFIX}CONFIG")), _environment(variables), _flags(flags)):
+        for name, (value, origin) in layer.items():
+            section, _, key = name.partition(".")
+            merged.setdefault(section, {})[key] = value
+            origins[name] = origin
+    try:
+        settings = msgspec.convert(merged, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{_blame(str(error), origins)}") from error
+    return Loaded(settings, origins)
+
+
+Layer = dict[str, tuple[object, str]]
+
+
+def _file(name: str | None) -> Layer:
+    path = Path(name or FILE)
+    if name is None and not path.is_file():
+        return {}
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    layer: Layer = {}
+    for section, table in content.items():
+        if section in OTHERS:
+            continue
+        if section not in _SECTIONS and section not in _MAPS:
+            raise SettingsError(f"{path}: unknown table [{section}]{_nearest(section, {*_SECTIONS, *_MAPS, *OTHERS})}")
+        if not isinstance(table, dict):
+            raise SettingsError(f"{path}: {section} is a table: [{section}]")
+        for key, value in table.items():
+            _known(section, key, str(path))
+            layer[f"{section}.{key}"] = (value, str(path))
+    return layer
+
+
+def _environment(variables: Mapping[str, str]) -> Layer:
+    layer: Layer = {}
+    for variable, value in variables.items():
+        section, _, key = variable.removeprefix(PREFIX).lower().partition("_")
+        if variable.startswith(PREFIX) and section in _SECTIONS:
+            _known(section, key, variable)
+            kind = structs.fields(_SECTIONS[section])
+            many = any(each.name == key and "tuple" in str(each.type) for each in kind)
+            layer[f"{section}.{key}"] = ([part for part in value.split(",") if part] if many else value, variable)
+    return layer
+
+
+def _flags(flags: Mapping[str, object]) -> Layer:
+    return {name: (value, f"--{name.rpartition('.')[2]}") for name, value in flags.items() if value is not None}
+
+
+def _known(section: str, key: str, where: str) -> None:
+    if section in _MAPS:
+        return
+    names = {each.name for each in structs.fields(_SECTIONS[section])}
+    if key not in names:
+        raise SettingsError(f"{where}: unknown key {section}.{key}{_nearest(key, names)}")
+
+
+def _nearest(name: str, names: set[str]) -> str:
+    found = get_close_matches(name, sorted(names), 1, 0.5)
+    return f"; did you mean {found[0]}?" if found else f"; known are {', '.join(sorted(names))}"
+
+
+def _blame(error: str, origins: Mapping[str, str]) -> str:
+    name = error.rpartition("`$.")[2].rstrip("`").partition("[")[0]
+    origin = next((where for key, where in origins.items() if key == name or name.startswith(f"{key}.")), "")
+    return f"{origin}: {error}" if origin else error
+
+
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict) and (value or not name):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
+
+
+def child_environment(options: KeeperOptions, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the whole environment of keeper and children: what is passed on by name, and what is set."""
+    variables = os.environ if environ is None else environ
+    return {name: variables[name] for name in options.pass_env if name in variables} | dict(options.env)
+
+
+def identity(settings: Settings) -> tuple[str, str, str]:
+    """Say who we are: the worker's name, its host, its user."""
+    host = socket.gethostname()
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in many containers
+        user = str(os.getuid())
+    return settings.worker.name or f"{host}-{os.getpid()}", host, user
