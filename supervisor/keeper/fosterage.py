@@ -2,8 +2,9 @@
 
 The kernel gave them to the supervisor because it is their nearest subreaper, so it is the supervisor that can collect
 them and learn their status. Their pidfds, which we hold anyway, say when. A child that was being started when the
-keeper died, and that nobody told us of, is a stray: nothing of the supervisor's own ever leaves its session, so a child
-of ours in another session which we neither know nor made belongs to nobody, and is ended.
+keeper died, and that nobody told us of, is a stray, and so is what an ended attempt left behind. The supervisor may
+have other children of its own; strays are told from them by the mark that the keepers have in their environment
+(MARK), which every process inherits that comes from one. A process whose environment we may not read is none of ours.
 """
 
 import asyncio
@@ -13,11 +14,13 @@ from collections.abc import Callable, Iterable
 
 from supervisor.keeper.cgroups import Group
 from supervisor.keeper.children import Child
-from supervisor.keeper.identity import GoneError, is_zombie, session_of
+from supervisor.keeper.identity import GoneError, is_zombie, read_small, start_time
 from supervisor.keeper.link import Reaped, Scope, Usage
 from supervisor.keeper.reaping import told, usage_of
 from supervisor.keeper.sweeping import Sweep, litter
 from supervisor.keeper.trees import children_of, kill_subtree, signal_group, signal_process
+
+MARK = "TASKHAND_KEEPER"
 
 
 class Fosterage:
@@ -30,6 +33,7 @@ class Fosterage:
         self._keepers = keepers
         self._on_end = on_end
         self._children: dict[int, Child] = {}
+        self._ending: set[int] = set()
         self._loop = asyncio.get_running_loop()
 
     def take(self, child: Child) -> None:
@@ -58,7 +62,7 @@ class Fosterage:
         strays = self._strays()
         for pid in strays:
             kill_subtree(pid)
-            self._collect(pid)
+        self._collect(strays)
         return len(strays)
 
     def _ended(self, child: Child) -> None:
@@ -78,8 +82,7 @@ class Fosterage:
 
     def _sweep(self, child: Child, sweep: Sweep, usage: Usage | None) -> None:
         over = sweep.over()
-        for pid in self._strays():
-            self._collect(pid)
+        self._collect(())
         if not over and self._loop.time() < sweep.deadline:
             self._loop.call_later(sweep.later(), self._sweep, child, sweep, usage)
             return
@@ -97,20 +100,34 @@ class Fosterage:
         return Group(f"{self._cgroup}/{os.path.basename(child.tmpdir)}")
 
     def _strays(self) -> list[int]:
-        ours = os.getsid(0)
         known = {*self._children, *self._keepers()}
-        return [pid for pid in children_of(os.getpid()) if pid not in known and _outside(pid, ours)]
+        strays = [pid for pid in children_of(os.getpid()) if pid not in known and _is_marked(pid)]
+        self._ending |= set(strays)
+        return strays
 
-    def _collect(self, pid: int) -> None:
-        try:
-            if is_zombie(pid):
+    def _collect(self, pids: Iterable[int]) -> None:
+        """Collect strays that ended. Only those: another's child is another's to collect."""
+        self._ending |= set(pids)
+        for pid in list(self._ending):
+            try:
+                if not is_zombie(pid):
+                    continue
                 os.waitpid(pid, os.WNOHANG)
-        except (GoneError, ChildProcessError):
-            return
+            except (GoneError, ChildProcessError):
+                pass
+            self._ending.discard(pid)
 
 
-def _outside(pid: int, session: int) -> bool:
+def mark() -> str:
+    """Give what our keepers' environment says of whose they are."""
+    return f"{os.getpid()}.{start_time(os.getpid())}"
+
+
+def _is_marked(pid: int) -> bool:
     try:
-        return session_of(pid) != session
-    except GoneError:
+        variables = read_small(f"/proc/{pid}/environ").split(b"\0")  # a zombie has none
+    except PermissionError:
+        return True
+    except OSError:
         return False
+    return f"{MARK}={mark()}".encode() in variables

@@ -33,11 +33,6 @@ def start_time(pid: int) -> int:
     return int(stat_fields(pid)[19])
 
 
-def session_of(pid: int) -> int:
-    """Give the session a process belongs to."""
-    return int(stat_fields(pid)[3])
-
-
 def is_zombie(pid: int) -> bool:
     """Whether it has ended and waits to be collected."""
     return stat_fields(pid)[0] in {b"Z", b"X"}

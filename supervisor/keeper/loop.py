@@ -134,7 +134,7 @@ class Keeper:
         self._forget(leader.report)
         leader.close_report()
         if word:
-            self._tell_failure(leader.seq, leader.attempt, word)
+            leader.failure = word  # told when it is collected, so that its name is free when it is told
             return
         leader.begun = True
         told = Spawned(leader.seq, leader.attempt, leader.pid, leader.start_time, leader.tmpdir, leader.warnings)

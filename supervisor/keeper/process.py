@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from supervisor.keeper.children import Child
+from supervisor.keeper.fosterage import MARK, mark
 from supervisor.keeper.link import (
     Link,
     Packet,
@@ -168,7 +169,7 @@ class KeeperProcess:
         return os.posix_spawn(
             settings.python,
             argv,
-            dict(settings.env),
+            {**settings.env, MARK: mark()},
             file_actions=[nowhere, link],
             setsid=True,
             setsigmask=[],

@@ -4,7 +4,7 @@ import os
 import resource
 from collections.abc import Callable
 
-from supervisor.keeper.link import Exited, Reaped, ToSupervisor, Usage
+from supervisor.keeper.link import Exited, Reaped, SpawnFailed, ToSupervisor, Usage
 from supervisor.keeper.spawning import Leader
 from supervisor.keeper.sweeping import Sweep, litter
 from supervisor.keeper.trees import children_of
@@ -69,6 +69,8 @@ class Nursery:
         dirty = litter(leader.tmpdir)
         if leader.begun:
             self._tell(Reaped(leader.attempt, usage, sweep.oom_kills, sweep.strays, left, dirty))
+        else:
+            self._tell(SpawnFailed(leader.seq, leader.attempt, leader.failure))
 
     def _strays(self) -> list[int]:
         return [pid for pid in children_of(os.getpid()) if pid not in self.leaders]

@@ -65,6 +65,7 @@ class Leader:
         self.group = ground.group
         self.warnings = warnings
         self.begun = False
+        self.failure = "it ended before it had begun"
 
     def handed_over(self) -> list[int]:
         """Give the supervisor's ends, in the order in which it expects them."""
