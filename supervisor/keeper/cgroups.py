@@ -120,6 +120,13 @@ def prepare(on_warning: Callable[[str], None]) -> str | None:
     return str(place)
 
 
+def forget(place: str) -> None:
+    """Remove the place, and the groups that keepers who died had no time to remove."""
+    for group in [*Path(place).glob("*/"), Path(place)]:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+
+
 def own_group() -> Path | None:
     """Give the directory of the cgroup v2 we are in."""
     mounted = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
@@ -157,9 +164,7 @@ def _clear(own: Path) -> None:
     for old in own.glob("taskhand-[0-9]*"):
         if Path(f"/proc/{old.name.partition('-')[2]}").exists():
             continue
-        for group in [*old.glob("*/"), old]:
-            with contextlib.suppress(OSError):
-                group.rmdir()
+        forget(str(old))
 
 
 def _settings(limits: Limits) -> list[tuple[str, str, str]]:

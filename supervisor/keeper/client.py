@@ -77,6 +77,11 @@ class KeeperClient:
         """Name the keeper that would get the next child."""
         return self._serving.pid if self._serving else None
 
+    @property
+    def pending(self) -> list[str]:
+        """Name the attempts that are being started."""
+        return [pending.request.attempt for keeper in self._keepers for pending in keeper.pending.values()]
+
     async def start(self) -> None:
         """Start the first keeper. Raises KeeperError when it cannot; starting twice is fine."""
         self._stopped = False

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable
 
 from supervisor.keeper.cgroups import Group
 from supervisor.keeper.children import Child
-from supervisor.keeper.identity import GoneError, is_zombie, read_small, start_time
+from supervisor.keeper.identity import read_small, start_time
 from supervisor.keeper.link import Reaped, Scope, Usage
 from supervisor.keeper.reaping import told, usage_of
-from supervisor.keeper.sweeping import Sweep, litter
+from supervisor.keeper.sweeping import LAST_RETRY_S, Sweep, litter
 from supervisor.keeper.trees import children_of, kill_subtree, signal_group, signal_process
 
 MARK = "TASKHAND_KEEPER"
@@ -34,6 +34,7 @@ class Fosterage:
         self._on_end = on_end
         self._children: dict[int, Child] = {}
         self._ending: set[int] = set()
+        self._collecting = False
         self._loop = asyncio.get_running_loop()
 
     def take(self, child: Child) -> None:
@@ -82,7 +83,7 @@ class Fosterage:
 
     def _sweep(self, child: Child, sweep: Sweep, usage: Usage | None) -> None:
         over = sweep.over()
-        self._collect(())
+        self._collect(sweep.seen)
         if not over and self._loop.time() < sweep.deadline:
             self._loop.call_later(sweep.later(), self._sweep, child, sweep, usage)
             return
@@ -101,26 +102,46 @@ class Fosterage:
 
     def _strays(self) -> list[int]:
         known = {*self._children, *self._keepers()}
-        strays = [pid for pid in children_of(os.getpid()) if pid not in known and _is_marked(pid)]
+        groups = {os.path.basename(child.tmpdir) for child in self._children.values()} if self._cgroup else set()
+        strays = [
+            pid
+            for pid in children_of(os.getpid())
+            if pid not in known and _is_marked(pid) and not (groups and _group_of(pid) in groups)
+        ]
         self._ending |= set(strays)
         return strays
 
     def _collect(self, pids: Iterable[int]) -> None:
-        """Collect strays that ended. Only those: another's child is another's to collect."""
+        """Collect strays as they end. Only those: another's child is another's to collect."""
         self._ending |= set(pids)
         for pid in list(self._ending):
             try:
-                if not is_zombie(pid):
-                    continue
-                os.waitpid(pid, os.WNOHANG)
-            except (GoneError, ChildProcessError):
-                pass
-            self._ending.discard(pid)
+                gone = os.waitpid(pid, os.WNOHANG)[0] == pid
+            except ChildProcessError:
+                gone = True
+            if gone:
+                self._ending.discard(pid)
+        if self._ending and not self._collecting:
+            self._collecting = True
+            self._loop.call_later(LAST_RETRY_S, self._collect_later)
+
+    def _collect_later(self) -> None:
+        self._collecting = False
+        self._collect(())
 
 
 def mark() -> str:
     """Give what our keepers' environment says of whose they are."""
     return f"{os.getpid()}.{start_time(os.getpid())}"
+
+
+def _group_of(pid: int) -> str:
+    """Give the name of a process's group: that of its attempt, if it has one."""
+    try:
+        lines = read_small(f"/proc/{pid}/cgroup").decode().splitlines()
+    except OSError:
+        return ""
+    return next((os.path.basename(line) for line in lines if line.startswith("0::")), "")
 
 
 def _is_marked(pid: int) -> bool:

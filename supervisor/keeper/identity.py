@@ -31,8 +31,3 @@ def stat_fields(pid: int) -> list[bytes]:
 def start_time(pid: int) -> int:
     """When the kernel started it, in clock ticks since boot."""
     return int(stat_fields(pid)[19])
-
-
-def is_zombie(pid: int) -> bool:
-    """Whether it has ended and waits to be collected."""
-    return stat_fields(pid)[0] in {b"Z", b"X"}

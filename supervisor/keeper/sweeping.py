@@ -32,7 +32,7 @@ class Sweep:
         self._leader = leader
         self._group = group
         self._strays_here = strays_here
-        self._seen: set[int] = set()
+        self.seen: set[int] = set()
 
     def begin(self) -> None:
         """Kill the group. The leader must not have been collected yet: as long as it is not, its number is its own."""
@@ -67,8 +67,8 @@ class Sweep:
         return group.remove()
 
     def _count(self, pids: list[int]) -> None:
-        fresh = set(pids) - self._seen - {self._leader}
-        self._seen |= fresh
+        fresh = set(pids) - self.seen - {self._leader}
+        self.seen |= fresh
         self.strays += len(fresh)
 
 
