@@ -23,14 +23,14 @@ import msgspec
 from msgspec import Struct
 
 from protocol.http.errors import ErrorBody, Refusal, refusal
-from protocol.http.instances import TIEnterRunningPayload
+from protocol.http.instances import TIEnterRunningPayload, TIHeartbeatInfo
 from protocol.http.workloads import ClaimReply, ClaimRequest
 from protocol.messages.startup import TIRunContext
 from protocol.values import encode_json
 from supervisor.heartbeat import chance
 from supervisor.http1 import Answer
 from supervisor.paths import path
-from supervisor.retrying import UNTIL_ANSWERED, Fault, RetryPolicy, Trial, own_doing, pause, retry_after
+from supervisor.retrying import ONCE, UNTIL_ANSWERED, Fault, RetryPolicy, Trial, own_doing, pause, retry_after
 from supervisor.wire import Wire, WireFault
 
 T = TypeVar("T")
@@ -198,6 +198,10 @@ def reader(kind: type[T]) -> Callable[[Answer], T]:
     return found
 
 
+def _stop_header(answer: Answer) -> str | None:
+    return answer.header(b"taskhand-stop")
+
+
 _READERS: dict[Any, Callable[[Answer], Any]] = {}
 
 
@@ -228,9 +232,14 @@ class AttemptApi:
         """Ask for something that is not in a body."""
         return await self.client.call(Call(method, target, None, self._patience), self.token, read)
 
-    async def tell(self, method: str, verb: str, body: object, policy: RetryPolicy) -> None:
-        """Say something of the attempt's own life: it lives, it ended."""
-        await self.client.call(self._vital(method, verb, body, policy), self.token, nothing)
+    async def end(self, body: object) -> None:
+        """Say how it ended."""
+        await self.client.call(self._vital("PATCH", "state", body, UNTIL_ANSWERED), self.token, nothing)
+
+    async def beat(self, body: TIHeartbeatInfo) -> str | None:
+        """Say that it lives, once. A server of ours may answer with a reason to stop."""
+        call = self._vital("PUT", "heartbeat", body, ONCE)
+        return await self.client.call(call, self.token, _stop_header)
 
     async def start(self, body: TIEnterRunningPayload) -> TIRunContext:
         """Ask whether it may run. The answer brings the token that is good for everything else."""

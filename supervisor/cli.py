@@ -23,6 +23,9 @@ class Command(NamedTuple):
 
 # In the order in which `worker --help` lists them.
 COMMANDS: dict[str, Command] = {
+    "run": Command("supervisor.commands.run:command", None, "Take workloads and carry them out, until SIGTERM."),
+    "exec": Command("supervisor.commands.exec:command", None, "Carry out one workload, and report its outcome."),
+    "drain": Command("supervisor.commands.drain:command", None, "Have this machine's workers finish."),
     "schema": Command("supervisor.commands.schema:command", None, "Print the wire as JSON Schema, for other runtimes."),
     "doctor": Command("supervisor.commands.doctor:command", None, "Say what is wrong with this installation."),
 }

@@ -11,8 +11,12 @@ import zlib
 from enum import StrEnum
 
 JITTER = 0.2
-SHARE = 1 / 3
-"""Of the lease: two beats may be lost before the third is late."""
+SHARE = 1 / 4
+"""Of the lease: how far beats are apart at most."""
+AGAIN = 1 / 12
+"""Of the lease: how soon a beat that was not answered is sent again. Several tries fit before the fence."""
+FENCE = 2 / 3
+"""Of the lease: when to begin to stop, if not even later."""
 SOONEST_S = 0.05
 
 
@@ -42,6 +46,11 @@ def interval(lease_s: float, wished_s: float) -> float:
     return max(min(lease_s * SHARE, wished_s), SOONEST_S)
 
 
+def again(lease_s: float, wished_s: float) -> float:
+    """How long from a beat that was not answered to the next one, before jitter."""
+    return max(min(lease_s * AGAIN, wished_s), SOONEST_S)
+
+
 def chance(seed: bytes, number: int) -> float:
     """A number in [0, 1) that differs from attempt to attempt and from beat to beat, and needs no source of chance."""
     return zlib.crc32(number.to_bytes(8, "big"), zlib.crc32(seed)) / 2**32
@@ -56,4 +65,4 @@ def next_beat(now: float, every_s: float, seed: bytes, number: int) -> float:
 
 def fence_at(heard: float, lease_s: float, grace_s: float) -> float:
     """When to begin to stop without word from the server: early enough to be gone when the lease ends."""
-    return heard + max(lease_s - grace_s, lease_s * 2 * SHARE)
+    return heard + max(lease_s - grace_s, lease_s * FENCE)

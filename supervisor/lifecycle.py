@@ -187,10 +187,9 @@ class Lifecycle:
     def _hold(self, now: float) -> None:
         grace_s = self.policy.graces.task_s if self.policy.grace_s is None else self.policy.grace_s
         self._deadlines.set(Deadline.LEASE, heartbeat.fence_at(now, self._lease_s, grace_s))
-        self._schedule_beat(now)
+        self._schedule_beat(now, heartbeat.interval(self._lease_s, self.policy.heartbeat_s))
 
-    def _schedule_beat(self, now: float) -> None:
-        every = heartbeat.interval(self._lease_s, self.policy.heartbeat_s)
+    def _schedule_beat(self, now: float, every: float) -> None:
         self._deadlines.set(Deadline.BEAT, heartbeat.next_beat(now, every, self._seed, self._beats))
         self._beats += 1
 
@@ -201,7 +200,7 @@ class Lifecycle:
 
     def _beat_lost(self, _: ev.BeatLost, now: float) -> None:
         if self._beating():
-            self._schedule_beat(now)
+            self._schedule_beat(now, heartbeat.again(self._lease_s, self.policy.heartbeat_s))
 
     def _beat_refused(self, event: ev.BeatRefused, now: float) -> None:
         if self.report is not Report.QUIET:
@@ -298,8 +297,7 @@ class Lifecycle:
         self._wait_for(stop)
 
     def _wait_for(self, stop: Stop) -> None:
-        if self.child is Child.STOPPING:
-            self._deadlines.set(Deadline.PATIENCE, stop.until)
+        self._deadlines.set(Deadline.PATIENCE, stop.until)
 
     # --- time -----------------------------------------------------------------------------------------------------
 
@@ -324,13 +322,12 @@ class Lifecycle:
         self._begin(None, Cause.PROTOCOL, Manner.SHORT, now)
 
     def _late_rung(self, now: float) -> None:
-        if self.stop is not None and self.child is Child.STOPPING:
-            self.stop = stopping.climb(self.stop, now)
-            self._take(self.stop)
+        assert self.stop is not None  # noqa: S101 - patience is only counted between rungs
+        self.stop = stopping.climb(self.stop, now)
+        self._take(self.stop)
 
     def _due_beat(self, _: float) -> None:
-        if self._beating():
-            self._do((Do.BEAT,))
+        self._do((Do.BEAT,))
 
     def _late_lease(self, now: float) -> None:
         if self._lease(LeaseEvent.SILENCE) and self.policy.outage != "keep":

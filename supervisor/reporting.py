@@ -14,7 +14,7 @@ from supervisor import events as ev
 from supervisor.api import ApiAway, ApiRefused, AttemptApi
 from supervisor.heartbeat import Word, meaning
 from supervisor.logs import AttemptLog
-from supervisor.retrying import CONFLICTS, ONCE, UNTIL_ANSWERED
+from supervisor.retrying import CONFLICTS
 from supervisor.telling import Body
 
 
@@ -48,7 +48,7 @@ class Reporter:
     async def beat(self, pid: int) -> None:
         """Say that it lives. Once: the next heartbeat is the second try."""
         try:
-            await self._api.tell("PUT", "heartbeat", TIHeartbeatInfo(self._hostname, pid), ONCE)
+            stop = await self._api.beat(TIHeartbeatInfo(self._hostname, pid))
         except ApiRefused as refused:
             self._log.say("warning", "a heartbeat was refused", why=str(refused))
             if meaning(refused.status, understood=True) is Word.REFUSED:
@@ -61,11 +61,14 @@ class Reporter:
             self._fire(ev.BeatLost())
         else:
             self._fire(ev.BeatTaken())
+            if stop is not None:
+                self._log.say("info", "the server asks for a stop", reason=stop)
+                self._fire(ev.StopAsked(_reason(stop)))
 
     async def end(self, body: Body) -> ApiRefused | None:
         """Tell an end until it is answered. A conflict with our own earlier call, or with the same end, is success."""
         try:
-            await self._api.tell("PATCH", "state", body, UNTIL_ANSWERED)
+            await self._api.end(body)
         except ApiRefused as refused:
             if not refused.own and refused.why.previous_state != body["state"]:
                 self._log.say("error", "the server refuses the end", state=body["state"], why=str(refused))

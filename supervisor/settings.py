@@ -245,3 +245,8 @@ def identity(settings: Settings) -> tuple[str, str, str]:
     except (KeyError, OSError):  # a user id without a name, as in many containers
         user = str(os.getuid())
     return settings.worker.name or f"{host}-{os.getpid()}", host, user
+
+
+def notify_socket(environ: Mapping[str, str] | None = None) -> str | None:
+    """Say where systemd wants to hear that we are ready, if it does."""
+    return (os.environ if environ is None else environ).get("NOTIFY_SOCKET")

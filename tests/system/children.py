@@ -32,6 +32,9 @@ from protocol.session import Answered, Failed, Greeted, RunnerSession
 MIB = 1024 * 1024
 
 
+RunnerSession()  # builds the decoders once, in the keeper, and not in every child
+
+
 class Talk:
     """The child's end."""
 
