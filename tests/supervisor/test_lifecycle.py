@@ -1,81 +1,18 @@
-"""The coupling of an attempt's machines, told as stories; and random histories, which must keep its promises."""
+"""The coupling of an attempt's machines, told as stories."""
 
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from protocol.messages.checkpoints import StopReason
 from protocol.states import TaskInstanceState
 from supervisor import events as ev
-from supervisor.deadlines import Limits
-from supervisor.events import Action, Event, Policy
-from supervisor.lifecycle import LOOK_S, Lifecycle
+from supervisor.lifecycle import LOOK_S
 from supervisor.machines import Child, Do, Lease, Report
 from supervisor.outcome import Cause, Exit
-from supervisor.stopping import CAPTURE_S, KILL, KILL_S, TERM, Graces
-
-LIMITS = Limits(boot_s=60.0, execution_s=None, progress_s=None, overtime_s=20.0)
-GRACES = Graces()
-SUCCESS, FAILED = TaskInstanceState.SUCCESS, TaskInstanceState.FAILED
-GRANTED = ev.Granted(30.0, retries_left=False)
-
-
-class Story:
-    """An attempt and its clock."""
-
-    def __init__(self, **policy: Any) -> None:
-        self.now = 100.0
-        self.core = Lifecycle(replace(Policy(limits=LIMITS, graces=GRACES), **policy), b"seed")
-
-    def on(self, *events: Event) -> list[Do | tuple[Do, int]]:
-        """Let things happen; give what is to be done after the last one."""
-        done: list[Action] = []
-        for event in events:
-            done = self.core.handle(event, self.now)
-        return [(each.do, each.signal) if each.do is Do.SIGNAL else each.do for each in done]
-
-    def wait(self) -> list[Do | tuple[Do, int]]:
-        """Let time pass until the next deadline."""
-        deadline = self.core.next_deadline()
-        assert deadline is not None
-        self.now = max(self.now, deadline)
-        return self.on(ev.Tick())
-
-    def quiet_for(self, seconds: float) -> list[Do | tuple[Do, int]]:
-        """Let time pass, with every heartbeat taken; give what was done besides."""
-        until = self.now + seconds
-        found: list[Do | tuple[Do, int]] = []
-        while (deadline := self.core.next_deadline()) is not None and deadline <= until:
-            done = self.wait()
-            if Do.BEAT in done:
-                self.on(ev.BeatTaken())
-            found += [each for each in done if each is not Do.BEAT]
-        self.now = until
-        return found
-
-    @property
-    def row(self) -> str:
-        assert self.core.verdict is not None
-        return self.core.verdict.row
-
-
-def begun(**policy: Any) -> Story:
-    """A child that was greeted."""
-    story = Story(**policy)
-    assert story.on(ev.Begun()) == [Do.SPAWN]
-    assert story.on(ev.Spawned()) == [Do.START]
-    assert story.on(GRANTED) == [Do.GREET]
-    return story
-
-
-def working(**policy: Any) -> Story:
-    story = begun(**policy)
-    assert story.on(ev.Heard()) == []
-    return story
-
+from supervisor.stopping import CAPTURE_S, KILL, KILL_S, TERM
+from tests.supervisor.stories import FAILED, GRACES, GRANTED, LIMITS, SUCCESS, Story, begun, working
 
 # --- the usual ---------------------------------------------------------------------------------------------------
 
@@ -433,32 +370,3 @@ def test_a_rung_that_comes_due_after_the_end_is_not_climbed() -> None:
     story = working()
     story.on(ev.StopAsked(StopReason.DRAIN), ev.Exited(Exit.SIGNAL))
     assert story.core.next_deadline() is None
-
-
-# --- any history -------------------------------------------------------------------------------------------------
-
-EVENTS: list[Event] = [
-    ev.Spawned(), ev.Unspawned(), GRANTED, ev.Refused(), ev.Heard(), ev.Progressed(), ev.Limited(1.0), ev.Saved(),
-    ev.Spoke(SUCCESS), ev.Spoke(FAILED), ev.Accepted(), ev.Declined(), ev.Fenced(), ev.BeatTaken(), ev.BeatRefused(),
-    ev.BeatLost(), ev.StopAsked(StopReason.DRAIN), ev.StopAsked(StopReason.USER_KILL, 1.0), ev.Broke(), ev.HungUp(),
-    ev.Exited(Exit.ZERO), ev.Exited(Exit.SIGNAL), ev.Tick(),
-]  # fmt: skip
-
-
-@given(st.booleans(), st.lists(st.tuples(st.sampled_from(EVENTS), st.floats(0.0, 40.0)), max_size=40))
-def test_any_history_keeps_the_promises(talks: bool, history: list[tuple[Event, float]]) -> None:  # noqa: FBT001 - hypothesis gives it by position
-    story = Story(talks=talks, limits=Limits(1.0, 5.0, 3.0, 2.0))
-    done = story.on(ev.Begun())
-    for event, passed in history:
-        story.now += passed
-        told = story.core.report is Report.TOLD
-        step = story.on(event)
-        assert not (told and {Do.TELL, Do.REPORT} & set(step)), "told twice"
-        assert story.core.verdict is not None or not story.core.finished
-        done += step
-    assert done.count(Do.RELEASE) <= 1
-    assert done.count(Do.FINISH) <= 1
-    assert done.count(Do.SPAWN) <= 1
-    assert done.count(Do.START) <= 1
-    assert (Do.FINISH in done) == story.core.finished
-    assert (Do.RELEASE in done) == story.core.gone
