@@ -134,6 +134,8 @@ class FrameChannel(Generic[EventT]):
             self._steer()
             events = self._session.receive_end()
         for event in events:
+            if self._socket.fileno() == -1:
+                return  # closed by what the one before meant
             self._on_event(event)
 
     def _writable(self) -> None:

@@ -2,7 +2,8 @@
 
 Logs come last. Their fds are not in the loop's own poll but in one of ours, which the loop sees as a single fd; on each
 turn of the loop we read until a budget of time is used up, and whoever did not get a turn is first in the next. So a
-thousand flooding children delay a frame, a heartbeat or an exit by one budget and not by a thousand reads.
+thousand flooding children delay a frame, a heartbeat or an exit by one budget and not by a thousand reads. How long a
+read's lines take depends on what they are and on how much is masked in them, so each log finds its own size of a bite.
 
 Nothing grows. A pipe that is not read stops its child, which is the first brake, and costs nothing. The second is the
 file's queue: while it is long its pipes are not read. But a child must not hang because a disk does: when the queue has
@@ -26,7 +27,8 @@ from supervisor.logs_masking import Masker
 from supervisor.logs_records import Manner, Source, cut, logged, printed, said, split, stamp
 from supervisor.logs_writer import HIGH_MARK, LogWriter
 
-READ_SIZE = 64 * 1024
+LARGEST_READ = 64 * 1024
+SMALLEST_READ = 1024
 BUDGET_S = 0.002
 _READY_AT_ONCE = 16
 
@@ -114,12 +116,17 @@ class LogPump:
         assert self._epoll is not None  # noqa: S101 - it is what called us
         until = time.perf_counter() + BUDGET_S
         # The kernel moves who was reported to the end of its list, so nobody is passed over for long.
+        began = time.perf_counter()
         for fd, _ in self._epoll.poll(0, _READY_AT_ONCE):
             feed = self._feeds.get(fd)
-            if feed is not None:
-                feed.log.read(feed)
-            if time.perf_counter() >= until:
+            if feed is None:
+                continue
+            feed.log.read(feed)
+            now = time.perf_counter()
+            feed.log.learn(now - began)
+            if now >= until:
                 return
+            began = now
 
 
 class AttemptLog:
@@ -137,6 +144,7 @@ class AttemptLog:
         self._silent.set()
         self._stalled: asyncio.TimerHandle | None = None
         self._shedding = ""
+        self._bite = LARGEST_READ
         self._kept = 0
         self._read = 0
         self._dropped_lines = 0
@@ -185,7 +193,7 @@ class AttemptLog:
     def read(self, feed: _Feed) -> None:
         """Read once from a fd that has something, or has ended."""
         try:
-            data = os.read(feed.fd, READ_SIZE)
+            data = os.read(feed.fd, self._bite)
         except BlockingIOError:
             return
         except OSError:
@@ -198,6 +206,13 @@ class AttemptLog:
             self._keep(feed.source, feed.splitter.feed(data) if data else feed.splitter.end())
         if not data:
             self._close(feed)
+
+    def learn(self, took_s: float) -> None:
+        """Take smaller bites when one took more than its share of a turn, and larger ones when they are easy."""
+        if took_s > BUDGET_S and self._bite > SMALLEST_READ:
+            self._bite //= 2
+        elif took_s < BUDGET_S / 4 and self._bite < LARGEST_READ:
+            self._bite *= 2
 
     def _keep(self, source: Source, lines: Lines) -> None:
         if lines.cut is None and lines.whole is None:

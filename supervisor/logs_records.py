@@ -48,7 +48,9 @@ def printed(source: Source, whole: bytes, manner: Manner) -> bytes:
     """Give the records of printed lines, many at a time: this is the path that a flood takes."""
     timestamp, masker, limit = manner
     text = masker.mask(whole.decode("utf-8", "backslashreplace"))
-    lines = text.replace("\r\n", "\n").split("\n") if "\r" in text else text.split("\n")
+    lines = text.split("\n")
+    if "\r" in text:
+        lines = [line.removesuffix("\r") for line in lines]
     if len(text) > limit and max(map(len, lines)) > limit:
         return b"".join(_line(source, line, timestamp, limit) for line in lines)
     head = _head(source, timestamp)
