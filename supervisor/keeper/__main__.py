@@ -32,7 +32,7 @@ from supervisor.keeper.spawning import Workshop
 def main() -> int:
     """Serve one link; 0 when it ended as it should."""
     options = _options()
-    _occupy_low_fds()
+    nowhere = _occupy_low_fds()
     link = Link(socket.socket(fileno=options.link_fd))
     os.set_inheritable(options.link_fd, False)  # noqa: FBT003 - the signature is the standard library's
     warnings: list[str] = []
@@ -50,7 +50,7 @@ def main() -> int:
     faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)  # `stacks` asks by this signal
     groups = Groups(options.cgroup) if options.cgroup else None
     wakeup = catch_signals()
-    workshop = Workshop(entry, options.tmp_root, groups, nofile, handled_signals(), os.environ, count(1))
+    workshop = Workshop(entry, options.tmp_root, nowhere, groups, nofile, handled_signals(), os.environ, count(1))
     gc.collect()
     gc.disable()
     gc.freeze()
@@ -70,11 +70,14 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _occupy_low_fds() -> None:
-    """Leave no fd below REPORT_FD free, so that placing a child's ends there never overwrites another of them."""
-    while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= REPORT_FD:
+def _occupy_low_fds() -> int:
+    """Leave no fd up to REPORT_FD free, so that placing a child's ends there never overwrites another: the first above.
+
+    All of them lead nowhere.
+    """
+    while (fd := os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)) <= REPORT_FD:
         pass
-    os.close(fd)
+    return fd
 
 
 def _load(name: str, link: Link) -> Entry | None:

@@ -10,12 +10,13 @@ controllers to groups below it, so when ours refuses, we move into a leaf beside
 
 import contextlib
 import os
-from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 from supervisor.keeper.identity import read_small
 from supervisor.keeper.link import Limits
 
+_numbers = count(1)
 CONTROLLERS = ("cpu", "memory", "pids")
 
 
@@ -98,25 +99,21 @@ def unenforced(limits: Limits, controllers: frozenset[str]) -> list[str]:
     return [f"the limit on {name} is not enforced: no cgroup v2 {name} controller is given to us" for name in absent]
 
 
-def prepare(on_warning: Callable[[str], None]) -> str | None:
-    """Find and make the place for the attempts' groups: its path, or None when this machine gives us none."""
+def prepare() -> str | None:
+    """Find and make a place for the attempts' groups: its path, or None when this machine gives us none.
+
+    Nothing is said here: whoever asks for a limit that cannot hold is told so with the child (`unenforced`).
+    """
     own = own_group()
     if own is None:
-        on_warning(
-            "no cgroup v2 here: trees are ended by walking /proc, and limits of memory, pids and CPU do not hold"
-        )
         return None
-    place = own / f"taskhand-{os.getpid()}"
+    place = own / f"taskhand-{os.getpid()}-{next(_numbers)}"
     try:
         _clear(own)
-        place.mkdir(exist_ok=True)
-    except OSError as error:
-        on_warning(f"cgroup {own} is not ours to divide ({error.strerror}): limits of memory, pids and CPU do not hold")
+        place.mkdir()
+    except OSError:
         return None
     _delegate(own, place)
-    absent = sorted(set(CONTROLLERS) - set(_controllers(place / "cgroup.subtree_control")))
-    if absent:
-        on_warning(f"cgroup {own} has no controller for {', '.join(absent)}: such limits do not hold")
     return str(place)
 
 
@@ -162,7 +159,7 @@ def _enable(group: Path, controllers: list[str]) -> bool:
 def _clear(own: Path) -> None:
     """Remove what supervisors that crashed have left: only what is empty can be removed at all."""
     for old in own.glob("taskhand-[0-9]*"):
-        if Path(f"/proc/{old.name.partition('-')[2]}").exists():
+        if Path("/proc", old.name.split("-")[1]).exists():
             continue
         forget(str(old))
 

@@ -24,6 +24,9 @@ import signal
 from collections.abc import Callable
 from itertools import count
 
+import msgspec
+
+from supervisor.keeper import cgroups
 from supervisor.keeper.children import Child, Ending, SpawnError
 from supervisor.keeper.fosterage import Fosterage
 from supervisor.keeper.link import (
@@ -63,6 +66,7 @@ class KeeperClient:
         self._keepers: set[KeeperProcess] = set()
         self._starting: asyncio.Task[KeeperProcess] | None = None
         self._foster: Fosterage | None = None
+        self._place: str | None = None
         self._chores: set[asyncio.Future[None]] = set()
         self._checked = 0.0
         self._stopped = False
@@ -87,6 +91,9 @@ class KeeperClient:
         self._stopped = False
         if self._foster is None:
             become_subreaper()
+            if self._settings.cgroup == "auto":
+                self._place = cgroups.prepare()
+                self._settings = msgspec.structs.replace(self._settings, cgroup=self._place)
             self._foster = Fosterage(self._settings.cgroup, lambda: self.keeper_pids, self._end)
         await self._server()
 
@@ -132,6 +139,10 @@ class KeeperClient:
         self._serving = None
         await asyncio.gather(*(self._put_away(keeper) for keeper in list(self._keepers)))
         await asyncio.gather(*self._chores, return_exceptions=True)
+        if self._place is not None:
+            cgroups.forget(self._place)
+            self._settings = msgspec.structs.replace(self._settings, cgroup="auto")
+            self._place = self._foster = None
 
     async def _spawned(self, request: SpawnRequest) -> Child | None:
         """Try once: None when the keeper died over it."""
@@ -226,7 +237,7 @@ class KeeperClient:
                     SpawnError(f"its channels were lost: {os.strerror(errno.EMFILE)}", ran=True)
                 )
             return
-        child = Child(pending.request, message.pid, message.start_time, packet.fds, message.tmpdir)
+        child = Child(pending.request, message.pid, packet.fds, message.tmpdir)
         child.warnings = message.warnings
         keeper.children[child.attempt] = self.children[child.attempt] = child
         if pending.answer.done():  # whoever asked has given up

@@ -128,7 +128,6 @@ class Spawned(msgspec.Struct, frozen=True, array_like=True, tag="spawned"):
     seq: int
     attempt: str
     pid: int
-    start_time: int
     tmpdir: str
     warnings: list[str] = msgspec.field(default_factory=list)
 

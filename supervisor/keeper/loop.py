@@ -137,7 +137,7 @@ class Keeper:
             leader.failure = word  # told when it is collected, so that its name is free when it is told
             return
         leader.begun = True
-        told = Spawned(leader.seq, leader.attempt, leader.pid, leader.start_time, leader.tmpdir, leader.warnings)
+        told = Spawned(leader.seq, leader.attempt, leader.pid, leader.tmpdir, leader.warnings)
         self._link.send(told, leader.handed_over())
 
     def _tell_failure(self, seq: int, attempt: str, reason: str) -> None:

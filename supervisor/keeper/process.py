@@ -45,8 +45,8 @@ class KeeperSettings(msgspec.Struct, frozen=True):
     env: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The whole environment of keeper and children. No secrets: a child can read all of it."""
     python: str = sys.executable
-    cgroup: str | None = None
-    """The cgroup v2 directory for the attempts' groups (see `cgroups.prepare`); None where there is none for us."""
+    cgroup: str | None = "auto"
+    """The cgroup v2 directory for the attempts' groups; "auto" makes one where the machine lets us, None uses none."""
     ready_within_s: float = 30.0
     stop_within_s: float = 10.0
     orphan_grace_s: float = 10.0

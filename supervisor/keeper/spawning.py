@@ -10,7 +10,6 @@ from itertools import count
 from typing import NamedTuple
 
 from supervisor.keeper.cgroups import Group, Groups, unenforced
-from supervisor.keeper.identity import start_time
 from supervisor.keeper.link import Kind, Spawn
 from supervisor.keeper.native import raw_signal
 from supervisor.keeper.plumbing import Ends, Entry, Ground, begin
@@ -27,6 +26,8 @@ class Workshop(NamedTuple):
 
     entry: Entry
     tmp_root: str
+    nowhere: int
+    """What a child reads from as stdin: nothing."""
     groups: Groups | None
     nofile: tuple[int, int]
     handled: tuple[int, ...]
@@ -43,7 +44,6 @@ class Channels:
 
     def make(self, *, frames: bool) -> None:
         """Make them all. Pipes where one direction is enough: they cost both sides less than sockets."""
-        self.theirs["stdin"] = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         for name in ("stdout", "stderr", "logs", "report") if frames else ("stdout", "stderr", "report"):
             self.ours[name], self.theirs[name] = os.pipe2(os.O_CLOEXEC)
         if frames:
@@ -58,7 +58,6 @@ class Leader:
         self.seq = spawn.seq
         self.attempt = spawn.request.attempt
         self.pid = pid
-        self.start_time = start_time(pid)
         self.report = held.pop("report")
         self.held = held
         self.tmpdir = ground.tmpdir
@@ -106,7 +105,7 @@ def _forked(spawn: Spawn, workshop: Workshop, undo: contextlib.ExitStack) -> Lea
     undo.callback(_close, channels.ours)
     try:
         channels.make(frames=request.frames)
-        ends = Ends(**channels.theirs)
+        ends = Ends(stdin=workshop.nowhere, **channels.theirs)
         ground = Ground(ends, tmpdir, group, workshop.nofile, workshop.handled, workshop.environment, workshop.entry)
         pid = _fork(spawn, ground)
     finally:

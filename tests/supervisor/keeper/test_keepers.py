@@ -117,7 +117,7 @@ async def test_a_spawn_in_the_hands_of_a_dying_keeper_is_done_by_the_next(tmp_pa
 @pytest.mark.parametrize("grouped", [False, True], ids=["walk", "cgroup"])
 @in_loop
 async def test_daemons_of_a_fostered_child_do_not_outlive_it(tmp_path: Path, grouped: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
-    place = cgroups.prepare(lambda _: None) if grouped else None
+    place = cgroups.prepare() if grouped else None
     if grouped and place is None:
         pytest.skip("this machine gives us no cgroup v2")
     async with keeper(tmp_path, cgroup=place) as client:

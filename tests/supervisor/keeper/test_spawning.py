@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.keeper import cgroups
+from supervisor.keeper import cgroups, identity
 from supervisor.keeper.client import Kind, Scope, SpawnError, SpawnRequest
 from supervisor.keeper.link import Account, Limits
 from tests.supervisor.keeper.world import failing, in_loop, keeper, line, output, program, python, settings, shell
@@ -314,3 +314,17 @@ async def test_a_signal_reaches_the_leader_or_the_group(tmp_path: Path) -> None:
         words = sorted((await output(child)).split())
     assert ending.code == 3
     assert "leader" in words
+
+
+@in_loop
+async def test_a_child_s_identity_is_its_pid_and_when_it_was_started(tmp_path: Path) -> None:
+    async with keeper(tmp_path) as client:
+        child = await client.spawn(shell("sleep 1000"))
+        assert child.start_time == identity.start_time(child.pid) > 0
+        client.kill(child, signal.SIGKILL)
+        await child.wait()
+        child.close_channel_ends()
+        gone = await client.spawn(shell("true", "gone"))
+        await gone.wait()
+        gone.close_channel_ends()
+        assert gone.start_time == 0

@@ -49,7 +49,7 @@ async def world(tmp_path: Path, *, grouped: bool) -> AsyncIterator[KeeperClient]
         async with keeper(tmp_path) as client:
             yield client
         return
-    place = cgroups.prepare(lambda _: None)
+    place = cgroups.prepare()
     if place is None:
         pytest.skip("this machine gives us no cgroup v2")
     async with keeper(tmp_path, cgroup=place) as client:

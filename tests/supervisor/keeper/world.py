@@ -32,7 +32,7 @@ def in_loop(test: Callable[P, Coroutine[object, object, None]]) -> Callable[P, N
 
 
 def settings(tmp_path: Path, **changed: object) -> KeeperSettings:
-    base = KeeperSettings(str(tmp_path / "children"), ENTRY, env=ENV, recheck_s=0.0)
+    base = KeeperSettings(str(tmp_path / "children"), ENTRY, env=ENV, recheck_s=0.0, cgroup=None)
     return msgspec.structs.replace(base, **changed)
 
 
