@@ -74,7 +74,8 @@ class MinimalApi:
         self.triggered: set[str] = set()
         self.workloads: deque[dict[str, Any]] = deque()
         self.faults: list[Fault] = []
-        self.context: dict[str, Any] = {}
+        self.contexts: dict[str, dict[str, Any]] = {}
+        """What `/run` says to one task instance besides the usual."""
         self.record = True
         self.port = 0
         self.told = asyncio.Event()
@@ -154,7 +155,7 @@ class MinimalApi:
             return refusal(409, "invalid_state", previous_state=self.states[ti])
         self.states[ti] = "running"
         self.runs[ti] = call.body
-        return Answer(200, _context(self.context), (("Refreshed-API-Token", f"execution-{ti}"),))
+        return Answer(200, _context(self.contexts.get(ti, {})), (("Refreshed-API-Token", f"execution-{ti}"),))
 
     def _end(self, ti: str, call: Call) -> Answer:
         state = self.states.get(ti)
