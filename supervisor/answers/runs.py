@@ -86,9 +86,10 @@ async def trigger(desk: Desk, message: TriggerDagRun) -> OKResponse | ErrorRespo
     return OKResponse(ok=True)
 
 
-async def update_note(desk: Desk, message: UpdateDagRunNote) -> None:
+async def update_note(desk: Desk, message: UpdateDagRunNote) -> OKResponse:
     """Write the note of this attempt's run."""
     await desk.api.do("PATCH", path("task-instances", message.ti_id, "dag-run-note"), {"note": message.note})
+    return OKResponse(ok=True)
 
 
 def _body(message: TriggerDagRun) -> dict[str, Any]:

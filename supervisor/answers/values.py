@@ -57,10 +57,9 @@ async def get_variable_keys(desk: Desk, message: GetVariableKeys) -> VariableKey
     return await desk.api.get(path("variables", "keys") + page, VariableKeysResult)
 
 
-async def put_variable(desk: Desk, message: PutVariable) -> OKResponse:
+async def put_variable(desk: Desk, message: PutVariable) -> None:
     """Write a variable."""
     await desk.api.do("PUT", path("variables", message.key), VariablePostBody(message.value, message.description))
-    return OKResponse(ok=True)
 
 
 async def delete_variable(desk: Desk, message: DeleteVariable) -> OKResponse:
