@@ -1,9 +1,9 @@
 """Memory of each further sleeping child (PSS), keeper's share included: `python -m bench.memory [--quick] [--json]`.
 
-Children of a real keeper with the protocol imported and its decoder made, each with its channels, asleep. PSS divides a shared page among
-those who share it, so the sum over keeper and children, and its growth per child, is what the machine spends. The floor
-is a bare fork of the same keeper's size, which sleeps and has touched nothing. Further: what the supervisor's side
-grows by per child.
+Children of a real keeper with the protocol imported and its decoder made, each with its channels, asleep. PSS divides a
+shared page among those who share it, so the sum over keeper and children, and its growth per child, is what the machine
+spends. The floor is a bare fork of a program of that size, which sleeps and has touched nothing. Further: what the
+supervisor's side grows by per child.
 """
 
 import asyncio

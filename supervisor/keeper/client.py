@@ -18,6 +18,7 @@ behind the caller's back, and none of them loses an attempt:
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import shutil
 import signal
@@ -114,6 +115,10 @@ class KeeperClient:
         """Signal a child, or its group, or (SIGKILL) all who came from it. Nothing happens when it has ended."""
         if child.ended.done() or (self._foster is not None and self._foster.deliver(child, number, scope)):
             return
+        if scope is Scope.LEADER:  # needs nobody: the pidfd is the process
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child.pidfd, number)
+            return
         keeper = self._keeper_of(child)
         if keeper is not None:
             keeper.say(Kill(child.attempt, number, scope))
@@ -166,6 +171,14 @@ class KeeperClient:
             del keeper.pending[number]
             self._reserve.give_back()
             raise SpawnError(str(error)) from error
+        try:
+            await asyncio.wait([answer], timeout=self._settings.spawn_within_s)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        if not answer.done():
+            self._warn(f"keeper {keeper.pid} does not answer and is killed; its children fall to us")
+            await keeper.end_now()
         return await answer
 
     async def _server(self) -> KeeperProcess:
@@ -240,7 +253,9 @@ class KeeperClient:
         child = Child(pending.request, message.pid, packet.fds, message.tmpdir)
         child.warnings = message.warnings
         keeper.children[child.attempt] = self.children[child.attempt] = child
-        if pending.answer.done():  # whoever asked has given up
+        if pending.answer.done() or self._stopped:  # whoever asked has given up
+            if not pending.answer.done():
+                pending.answer.set_exception(SpawnError("the keeper was stopped", ran=True))
             child.close_channel_ends()
             self.kill(child, signal.SIGKILL, Scope.TREE)
         else:
@@ -249,7 +264,8 @@ class KeeperClient:
     def _end(self, child: Child, reaped: Reaped | None) -> None:
         self.children.pop(child.attempt, None)
         if reaped is None or reaped.litter:
-            chore = asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, child.tmpdir, True)  # noqa: FBT003
+            remove = functools.partial(shutil.rmtree, child.tmpdir, ignore_errors=True)
+            chore = asyncio.get_running_loop().run_in_executor(None, remove)
             self._chores.add(chore)
             chore.add_done_callback(self._chores.discard)
         child.tell_end(reaped)

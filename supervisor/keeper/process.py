@@ -48,6 +48,8 @@ class KeeperSettings(msgspec.Struct, frozen=True):
     cgroup: str | None = "auto"
     """The cgroup v2 directory for the attempts' groups; "auto" makes one where the machine lets us, None uses none."""
     ready_within_s: float = 30.0
+    spawn_within_s: float = 60.0
+    """How long a spawn may take before the keeper counts as hung, is killed, and another is asked."""
     stop_within_s: float = 10.0
     orphan_grace_s: float = 10.0
     """How long children get between SIGTERM and SIGKILL when the supervisor has gone and nobody adopts them."""

@@ -114,6 +114,50 @@ async def test_a_spawn_in_the_hands_of_a_dying_keeper_is_done_by_the_next(tmp_pa
         assert words == "the keeper died while starting it"
 
 
+@in_loop
+async def test_a_keeper_that_hangs_is_replaced_and_its_children_are_not_lost(tmp_path: Path) -> None:
+    async with keeper(tmp_path, spawn_within_s=0.2) as client:
+        running = await client.spawn(python(WAIT, "running"))
+        await line(running)
+        hung = client.serving_pid
+        assert hung is not None
+        os.kill(hung, signal.SIGSTOP)
+        child = await client.spawn(python("code = 8"))
+        assert (await child.wait()).code == 8
+        assert not alive(hung)
+        greet(running)
+        assert (await running.wait()).code == 42
+        for one in (child, running):
+            one.close_channel_ends()
+
+
+@in_loop
+async def test_a_leader_is_reached_though_its_keeper_hangs(tmp_path: Path) -> None:
+    async with keeper(tmp_path) as client:
+        child = await client.spawn(python("import signal; print('ready'); signal.pause()"))
+        await line(child)
+        assert client.serving_pid is not None
+        os.kill(client.serving_pid, signal.SIGSTOP)
+        client.kill(child, signal.SIGTERM)
+        await until(lambda: not alive(child.pid))
+        os.kill(client.serving_pid, signal.SIGCONT)
+        assert (await child.wait()).signal == signal.SIGTERM
+        child.close_channel_ends()
+
+
+@in_loop
+async def test_a_child_that_comes_to_be_while_all_is_stopped_is_ended(tmp_path: Path) -> None:
+    client = KeeperClient(settings(tmp_path))
+    await client.start()
+    asked = [asyncio.create_task(client.spawn(shell("sleep 1000", f"n{number}"))) for number in range(5)]
+    await until(lambda: len(client.pending) == 5)
+    await client.stop()
+    for spawn in asked:
+        assert "the keeper" in await failing(spawn, SpawnError)
+    assert client.children == {}
+    assert list((tmp_path / "children").iterdir()) == []
+
+
 @pytest.mark.parametrize("grouped", [False, True], ids=["walk", "cgroup"])
 @in_loop
 async def test_daemons_of_a_fostered_child_do_not_outlive_it(tmp_path: Path, grouped: bool) -> None:  # noqa: FBT001 - a parameter of pytest's

@@ -16,7 +16,18 @@ import pytest
 from supervisor.keeper import cgroups, identity
 from supervisor.keeper.client import Kind, Scope, SpawnError, SpawnRequest
 from supervisor.keeper.link import Account, Limits
-from tests.supervisor.keeper.world import failing, in_loop, keeper, line, output, program, python, settings, shell
+from tests.supervisor.keeper.world import (
+    failing,
+    in_loop,
+    keeper,
+    line,
+    output,
+    program,
+    python,
+    settings,
+    shell,
+    until,
+)
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="changing accounts is root's")
 BOTH = pytest.mark.parametrize("kind", ["python", "exec"])
@@ -237,10 +248,10 @@ async def test_no_two_children_have_one_name(tmp_path: Path) -> None:
 async def test_a_spawn_that_is_given_up_leaves_no_child(tmp_path: Path) -> None:
     async with keeper(tmp_path) as client:
         asked = asyncio.create_task(client.spawn(shell("sleep 1000")))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await until(lambda: client.pending == ["attempt"])
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
+        await until(lambda: client.pending == [] and client.children == {})
         child = await client.spawn(shell("exit 5", "other"))
         assert (await child.wait()).code == 5
         child.close_channel_ends()
