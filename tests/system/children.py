@@ -143,7 +143,7 @@ def notice(talk: Talk) -> None:
     """Wait for SIGTERM, ask why, and end on a checkpoint."""
     noticed = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: noticed.set())
-    talk.ask(ReportProgress())
+    talk.ask(GetVariable("ready"))
     noticed.wait()
     answer = talk.ask(GetStopRequest())
     assert isinstance(answer, Answered)
