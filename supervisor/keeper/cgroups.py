@@ -77,7 +77,7 @@ class Groups:
         group = Group(f"{self.root}/{name}")
         os.mkdir(group.path)
         try:
-            for controller, file, value in _settings(limits):
+            for controller, file, value in files_for(limits):
                 if controller in self.controllers:
                     _write(f"{group.path}/{file}", value)
         except OSError:
@@ -164,7 +164,8 @@ def _clear(own: Path) -> None:
         forget(str(old))
 
 
-def _settings(limits: Limits) -> list[tuple[str, str, str]]:
+def files_for(limits: Limits) -> list[tuple[str, str, str]]:
+    """Give what is written where: controller, file, value."""
     found: list[tuple[str, str, str]] = []
     if limits.memory is not None:
         found += [("memory", "memory.max", str(limits.memory)), ("memory", "memory.oom.group", "1")]
