@@ -1,8 +1,9 @@
 """Settings: read once, at the edge, into frozen structs that are passed in.
 
 Four layers, each over the one before: defaults, the file (`taskhand.toml`), the environment (`TASKHAND_SECTION_KEY`),
-flags. A key that is not known is an error, and names the one that was probably meant: a setting that is silently not
-read is worse than none. `--show-settings` prints every value with where it came from.
+flags. Where none says which server, the one on this machine has left its URL and a token in the state directory. A key
+that is not known is an error, and names the one that was probably meant: a setting that is silently not read is worse
+than none. `--show-settings` prints every value with where it came from.
 """
 
 import getpass
@@ -39,7 +40,7 @@ class _Section(Struct, frozen=True, forbid_unknown_fields=True):
 class ApiSettings(_Section, frozen=True):
     """Where the execution API is, and how it is reached."""
 
-    url: str = "http://127.0.0.1:8793/execution"
+    url: str = "http://127.0.0.1:8710/execution"
     ca_file: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
@@ -151,11 +152,18 @@ def load(flags: Mapping[str, object], file: str | None = None, environ: Mapping[
     variables = os.environ if environ is None else environ
     merged: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
+    home = variables.get(f"{PREFIX}HOME")
+    if home is not None:
+        merged, origins = {"worker": {"state_dir": home}}, {"worker.state_dir": f"{PREFIX}HOME"}
     for layer in (_file(file or variables.get(f"{PREFIX}CONFIG")), _environment(variables), _flags(flags)):
         for name, (value, origin) in layer.items():
             section, _, key = name.partition(".")
             merged.setdefault(section, {})[key] = value
             origins[name] = origin
+    for name, (value, origin) in _left_by_the_server(merged, set(origins)).items():
+        section, _, key = name.partition(".")
+        merged.setdefault(section, {})[key] = value
+        origins[name] = origin
     try:
         settings = msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -202,6 +210,22 @@ def _environment(variables: Mapping[str, str]) -> Layer:
 
 def _flags(flags: Mapping[str, object]) -> Layer:
     return {name: (value, f"--{name.rpartition('.')[2]}") for name, value in flags.items() if value is not None}
+
+
+def _left_by_the_server(merged: Mapping[str, Mapping[str, Any]], given: set[str]) -> Layer:
+    """Give the URL and the worker's token that a server on this machine has left in its state directory.
+
+    Only together: the token of one server is not shown to another.
+    """
+    if given & {"api.url", "worker.token"}:
+        return {}
+    home = Path(str(merged.get("worker", {}).get("state_dir", WorkerSettings().state_dir))).expanduser()
+    try:
+        url, token = (home / "server-url").read_text().strip(), (home / "worker-token").read_text().strip()
+    except OSError:
+        return {}
+    left = {"api.url": (f"{url}/execution", home / "server-url"), "worker.token": (token, home / "worker-token")}
+    return {name: (value, str(origin)) for name, (value, origin) in left.items()}
 
 
 def _known(section: str, key: str, where: str) -> None:

@@ -106,3 +106,20 @@ def test_a_worker_has_a_name_a_host_and_a_user() -> None:
 def test_systemd_may_want_to_hear() -> None:
     assert notify_socket({"NOTIFY_SOCKET": "/x"}) == "/x"
     assert notify_socket({}) is None
+
+
+def test_a_server_on_this_machine_has_left_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "server-url").write_text("http://127.0.0.1:1\n")
+    assert load({}, environ={"TASKHAND_HOME": str(tmp_path)}).settings.worker.token is None
+    (tmp_path / "worker-token").write_text("t\n")
+    found = load({}, environ={"TASKHAND_HOME": str(tmp_path)})
+    assert (found.settings.api.url, found.settings.worker.token) == ("http://127.0.0.1:1/execution", "t")
+    assert found.origins["worker.token"] == str(tmp_path / "worker-token")
+    assert found.origins["worker.state_dir"] == "TASKHAND_HOME"
+
+
+def test_the_token_of_one_server_is_not_shown_to_another(tmp_path: Path) -> None:
+    (tmp_path / "server-url").write_text("http://127.0.0.1:1")
+    (tmp_path / "worker-token").write_text("t")
+    settings = load({"api.url": "http://other", "worker.state_dir": str(tmp_path)}, environ={}).settings
+    assert (settings.api.url, settings.worker.token) == ("http://other", None)
