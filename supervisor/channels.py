@@ -16,6 +16,7 @@ EventT = TypeVar("EventT")
 EventT_co = TypeVar("EventT_co", covariant=True)
 
 READ_SIZE = 64 * 1024
+READS_AT_ONCE = 8
 HIGH_MARK = 1024 * 1024
 LOW_MARK = 64 * 1024
 _OWN_BRAKE = "unread replies"
@@ -40,6 +41,8 @@ class FrameChannel(Generic[EventT]):
         self._session = session
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
+        # uvloop stops looking at a socket with its first error, which comes with the last data and before the end.
+        self._to_the_end = not isinstance(self._loop, asyncio.SelectorEventLoop)
         self._brakes: set[str] = set()
         self._reading = False
         self._ended = False
@@ -120,10 +123,18 @@ class FrameChannel(Generic[EventT]):
             self._loop.remove_reader(self._socket.fileno())
 
     def _readable(self) -> None:
+        for _ in range(READS_AT_ONCE if self._to_the_end else 1):
+            if not self._reading or not self._read():
+                return
+        if self._to_the_end:
+            self._loop.call_soon(self._readable)
+
+    def _read(self) -> bool:
+        """Read once: whether there may be more."""
         try:
             data = self._socket.recv(READ_SIZE)
         except BlockingIOError:
-            return
+            return False
         except ConnectionError:  # it died with our replies unread
             data = b""
         self.bytes_in += len(data)
@@ -135,8 +146,9 @@ class FrameChannel(Generic[EventT]):
             events = self._session.receive_end()
         for event in events:
             if self._socket.fileno() == -1:
-                return  # closed by what the one before meant
+                return False  # closed by what the one before meant
             self._on_event(event)
+        return bool(data)
 
     def _writable(self) -> None:
         del self._unsent[: self._sent(self._unsent)]

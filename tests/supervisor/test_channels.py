@@ -133,6 +133,22 @@ async def test_a_child_that_died_with_replies_unread_is_an_end_and_no_error() ->
 
 
 @in_loop
+async def test_a_loop_that_tells_of_an_error_once_is_enough() -> None:
+    """Such as uvloop, which then stops looking: all that was said is heard, and the end."""
+    channel, theirs, heard = pair()
+    channel._to_the_end = True  # noqa: SLF001 - as on another loop than asyncio's own
+    channel.open()
+    channel.pause("so that much is there at once")
+    size = theirs.send(bytes(4 << 20))
+    channel.send(b"unread")
+    theirs.close()
+    channel.resume("so that much is there at once")
+    await until(lambda: channel.ended)
+    assert b"".join(heard) == bytes(size) + b"<end>"
+    channel.close()
+
+
+@in_loop
 async def test_a_child_may_be_heard_after_we_have_said_all() -> None:
     channel, theirs, heard = pair()
     channel.open()
