@@ -48,7 +48,9 @@ async def office(settings: Settings, on_warning: Callable[[str], None]) -> Async
     tmp_root = settings.state_dir / "tmp"
     tmp_root.mkdir(mode=0o700, exist_ok=True)
     options = settings.keeper
-    wished = KeeperSettings(str(tmp_root), entry=options.entry, preload=options.preload, env=child_environment(options))
+    wished = KeeperSettings(
+        str(tmp_root), entry=options.entry, preload=options.preload, env=child_environment(settings)
+    )
     _, host, user = identity(settings)
     client, keeper, logs = client_of(settings.api), KeeperClient(wished, on_warning), LogPump(settings.logs, on_warning)
     try:

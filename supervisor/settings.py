@@ -255,10 +255,18 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
         yield name, value
 
 
-def child_environment(options: KeeperOptions, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give the whole environment of keeper and children: what is passed on by name, and what is set."""
-    variables = os.environ if environ is None else environ
-    return {name: variables[name] for name in options.pass_env if name in variables} | dict(options.env)
+def child_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the whole environment of keeper and children: what is passed on by name, what is set, and where things are.
+
+    The last are for our runner, which reads `TASKHAND_BUNDLES` and `TASKHAND_BLOBS`.
+    """
+    variables, options = os.environ if environ is None else environ, settings.keeper
+    passed = {name: variables[name] for name in options.pass_env if name in variables}
+    places = {
+        f"{PREFIX}BUNDLES": msgspec.json.encode(settings.bundles).decode(),
+        f"{PREFIX}BLOBS": str(settings.state_dir / "blobs"),
+    }
+    return passed | places | dict(options.env)
 
 
 def identity(settings: Settings) -> tuple[str, str, str]:

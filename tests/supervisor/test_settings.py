@@ -86,9 +86,10 @@ def test_every_setting_is_shown_with_its_origin_and_no_secret_is() -> None:
 
 
 def test_children_get_what_is_named_and_nothing_else() -> None:
-    options = load({}, environ={}).settings.keeper
+    settings = load({"worker.state_dir": "/s", "keeper.env": {"A": "1"}}, environ={}).settings
     environ = {"PATH": "/bin", "TASKHAND_WORKER_TOKEN": "t", "AWS_SECRET_ACCESS_KEY": "s"}
-    assert child_environment(options, environ) == {"PATH": "/bin"}
+    places = {"TASKHAND_BUNDLES": '{"local":"/"}', "TASKHAND_BLOBS": "/s/blobs"}
+    assert child_environment(settings, environ) == {"PATH": "/bin", "A": "1", **places}
 
 
 def test_logs_are_in_the_state_directory_unless_said_otherwise(tmp_path: Path) -> None:
