@@ -27,6 +27,7 @@ class Call(NamedTuple):
     query: dict[str, list[str]]
     headers: dict[str, str]
     body: Any
+    raw: bytes = b""
 
     @property
     def segments(self) -> list[str]:
@@ -71,6 +72,7 @@ class MinimalApi:
         self.xcoms: dict[str, Any] = {}
         self.checkpoints: dict[str, list[dict[str, Any]]] = {}
         self.store: dict[str, Any] = {}
+        self.logs: dict[str, bytes] = {}
         self.triggered: set[str] = set()
         self.workloads: deque[dict[str, Any]] = deque()
         self.faults: list[Fault] = []
@@ -184,6 +186,13 @@ class MinimalApi:
         records.append({**record, "seq": len(records) + 1, "attempt": 1, "created": "2026-01-01T00:00:00Z"})
         return Answer(200, {"seq": len(records), "stopping": False})
 
+    def _log(self, ti: str, call: Call) -> Answer:
+        have, offset = self.logs.get(ti, b""), int(call.query["offset"][0])
+        if offset > len(have):
+            return Answer(409, {"detail": {"reason": "log_gap", "message": "a gap", "expected": len(have)}})
+        self.logs[ti] = have + call.raw[len(have) - offset :]
+        return Answer(204)
+
     async def _claim(self, call: Call) -> Answer:
         if not self.workloads:
             self._new.clear()
@@ -263,6 +272,7 @@ _VERBS: dict[str, Callable[[MinimalApi, str, Call], Answer]] = {
     "run": MinimalApi._run,  # noqa: SLF001 - the class's own table
     "state": MinimalApi._end,  # noqa: SLF001 - the class's own table
     "heartbeat": MinimalApi._beat,  # noqa: SLF001 - the class's own table
+    "log": MinimalApi._log,  # noqa: SLF001 - the class's own table
     "checkpoint": MinimalApi._checkpoint,  # noqa: SLF001 - the class's own table
 }
 _FAMILIES: dict[str, Callable[[MinimalApi, Call, list[str]], Answer]] = {
@@ -291,7 +301,10 @@ async def _read(reader: asyncio.StreamReader) -> Call:
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     data = await reader.readexactly(int(headers.get("content-length", "0")))
     parts = urlsplit(target)
-    return Call(method, parts.path, parse_qs(parts.query), headers, json.loads(data) if data else None)
+    body = None
+    with contextlib.suppress(ValueError):
+        body = json.loads(data) if data else None
+    return Call(method, parts.path, parse_qs(parts.query), headers, body, data)
 
 
 def _bytes(answer: Answer, *, bodiless: bool) -> bytes:

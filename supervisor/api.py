@@ -236,6 +236,10 @@ class AttemptApi:
         """Say how it ended."""
         await self.client.call(self._vital("PATCH", "state", body, UNTIL_ANSWERED), self.token, nothing)
 
+    async def upload(self, target: str, data: bytes, policy: RetryPolicy) -> None:
+        """Send bytes as they are."""
+        await self.client.call(Call("PUT", target, data, policy), self.token, nothing)
+
     async def beat(self, body: TIHeartbeatInfo) -> str | None:
         """Say that it lives, once. A server of ours may answer with a reason to stop."""
         call = self._vital("PUT", "heartbeat", body, ONCE)

@@ -37,8 +37,9 @@ from supervisor.logs_records import Source
 from supervisor.machines import Do, Report
 from supervisor.orders import Office, Order, holds_anything, planned
 from supervisor.outcome import ExitContract, exit_of, kind_of, outcome_of
-from supervisor.records import Record, greeting, usage_of
+from supervisor.records import Record, greeting, status_of, usage_of, words_of
 from supervisor.reporting import Reporter
+from supervisor.shipping import Shipper
 from supervisor.stopping import CAPTURE_S, KILL
 
 DRAIN_S = 0.5
@@ -62,6 +63,8 @@ class Attempt:
         self._core = Lifecycle(order.policy, workload.ti.id.bytes)
         self._log = office.logs.open(order.log)
         self._server = Reporter(self.api, self._log, self._fire, (office.hostname, office.unixname))
+        self._shipper = Shipper(self.api, order.log)
+        self._noted = False
         self._plan: runtimes.SpawnPlan | None = None
         self._child: Child | None = None
         self._talk: Conversation | None = None
@@ -173,7 +176,7 @@ class Attempt:
     def _do_report(self, _: Action) -> None:
         found = self._core.verdict
         assert found is not None  # noqa: S101 - the core decides before it asks for the report
-        why = self._why or self._words()
+        why = self._why or words_of(self._child)
         body = telling.verdict(found, datetime.now(UTC), why=why, reason=self._core.reason, extended=self.extended)
         self._go(self._report(body))
 
@@ -261,7 +264,7 @@ class Attempt:
             return
         if holds_anything(self._order.checkpoints):
             self._fire(ev.Saved())
-        code, number, oom = _status(child)
+        code, number, oom = status_of(child)
         contract = ExitContract(zero_is_success=False) if self._plan is None else self._plan.contract
         self._fire(ev.Exited(exit_of(code, number, contract, out_of_memory=oom)))
 
@@ -343,11 +346,19 @@ class Attempt:
         if self._talk is not None:
             await self._talk.wait()
         record = self._record(ending)
-        self._note("info", "the attempt ended", outcome=record.outcome, kind=record.kind, row=record.row)
+        self._log.say("info", "the attempt ended", outcome=record.outcome, kind=record.kind, row=record.row)
         for task in self._tasks:
             task.cancel()
-        await self._log.finish(LOG_S)
+        totals = await self._log.finish(LOG_S)
+        await self.ship(totals.written_bytes)
         return record
+
+    async def ship(self, written: int | None = None) -> None:
+        """Send the server what was added to the log. Where nobody said anything there is nothing to read."""
+        totals = self._log.totals
+        away = self._office.client.away_since is not None
+        if self.extended and not away and (self._noted or totals.read_bytes):
+            await self._shipper.ship(totals.written_bytes if written is None else written)
 
     async def _ending(self) -> Ending | None:
         if self._child is None:
@@ -375,19 +386,6 @@ class Attempt:
             **usage_of(ending),
         )
 
-    def _words(self) -> str:
-        if self._child is None:
-            return "no process"
-        code, number, _ = _status(self._child)
-        return f"signal {number}" if number is not None else f"exit {code}"
-
     def _note(self, level: str, event: str, **fields: object) -> None:
+        self._noted = True
         self._log.say(level, event, **fields)
-
-
-def _status(child: Child) -> tuple[int | None, int | None, bool]:
-    if child.ended.done():
-        ending = child.ended.result()
-        return ending.code, ending.signal, ending.oom_kills > 0
-    exited = child.exited.result()
-    return exited.code, exited.signal, False

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from protocol.http.workloads import ExecuteTask
 from protocol.messages.checkpoints import StopReason
 from protocol.messages.startup import StartupDetails, TaskInstance, TIRunContext
-from supervisor.keeper.children import Ending
+from supervisor.keeper.children import Child, Ending
 from supervisor.outcome import FailureKind, Outcome
 
 
@@ -45,6 +45,23 @@ def usage_of(ending: Ending | None) -> dict[str, Any]:
         "cpu_s": None if usage is None else round(usage.user_s + usage.system_s, 6),
         "max_rss": None if usage is None else usage.max_rss,
     }
+
+
+def status_of(child: Child) -> tuple[int | None, int | None, bool]:
+    """Give code, signal, and whether it was out of memory, as far as it is known of a child that has ended."""
+    if child.ended.done():
+        ending = child.ended.result()
+        return ending.code, ending.signal, ending.oom_kills > 0
+    exited = child.exited.result()
+    return exited.code, exited.signal, False
+
+
+def words_of(child: Child | None) -> str:
+    """Say how a child ended."""
+    if child is None:
+        return "no process"
+    code, number, _ = status_of(child)
+    return f"signal {number}" if number is not None else f"exit {code}"
 
 
 _COMMON = tuple(name for name in TaskInstance.__struct_fields__ if name != "hostname")

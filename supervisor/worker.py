@@ -17,6 +17,7 @@ from supervisor.attempt import Attempt
 from supervisor.orders import Office, order_of
 from supervisor.records import Record
 from supervisor.settings import Settings
+from supervisor.shipping import EVERY_S
 from supervisor.sources import Source
 
 T = TypeVar("T")
@@ -56,12 +57,14 @@ class Worker:
 
     async def run(self) -> None:
         """Work until there is nothing more to do."""
+        shipping = asyncio.create_task(self._ship())
         try:
             while not self.draining and await self._work():
                 pass
             await self._source.close()
             await self._settle()
         finally:
+            shipping.cancel()
             for task in self.attempts.values():
                 task.cancel()
 
@@ -104,6 +107,13 @@ class Worker:
         finally:
             drain.cancel()
             work.cancel()
+
+    async def _ship(self) -> None:
+        """Keep the server's copies of the logs fresh, one after the other: they are nobody's hurry."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            for attempt in [*self.attempts]:
+                await attempt.ship()
 
     def _begin(self, workload: ExecuteTask) -> None:
         attempt = Attempt(self._office, order_of(workload, self._settings))
