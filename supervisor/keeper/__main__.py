@@ -20,7 +20,7 @@ import sysconfig
 import traceback
 from itertools import count
 
-from supervisor.keeper.cgroups import Groups
+from supervisor.keeper.cgroups import Group, Groups, own_group
 from supervisor.keeper.identity import start_time
 from supervisor.keeper.link import Link, Ready, Refused
 from supervisor.keeper.loop import Keeper, catch_signals
@@ -49,8 +49,9 @@ def main() -> int:
     faulthandler.enable(file=2)
     faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)  # `stacks` asks by this signal
     groups = Groups(options.cgroup) if options.cgroup else None
+    home = Group(str(own_group())) if groups else None
     wakeup = catch_signals()
-    workshop = Workshop(entry, options.tmp_root, nowhere, groups, nofile, handled_signals(), os.environ, count(1))
+    workshop = Workshop(entry, options.tmp_root, nowhere, groups, home, nofile, handled_signals(), os.environ, count(1))
     gc.collect()
     gc.disable()
     gc.freeze()

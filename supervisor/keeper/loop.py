@@ -124,7 +124,10 @@ class Keeper:
             self._tell_failure(spawn.seq, attempt, str(refusal))
             return
         self._nursery.add(leader)
-        self._watch(leader.report, lambda: self._settle(leader))
+        if leader.report == -1:
+            self._begin(leader)
+        else:
+            self._watch(leader.report, lambda: self._settle(leader))
 
     def _settle(self, leader: Leader) -> None:
         """Hear the child's only word: nothing when it has begun, the reason when it could not."""
@@ -135,7 +138,10 @@ class Keeper:
         leader.close_report()
         if word:
             leader.failure = word  # told when it is collected, so that its name is free when it is told
-            return
+        else:
+            self._begin(leader)
+
+    def _begin(self, leader: Leader) -> None:
         leader.begun = True
         told = Spawned(leader.seq, leader.attempt, leader.pid, leader.tmpdir, leader.warnings)
         self._link.send(told, leader.handed_over())

@@ -31,7 +31,7 @@ class Ends(NamedTuple):
     stdin: int
     stdout: int
     stderr: int
-    report: int
+    report: int = -1
     frames: int | None = None
     logs: int | None = None
 
@@ -78,7 +78,7 @@ def begin(request: SpawnRequest, ground: Ground) -> NoReturn:
         step = "working directory"
         os.chdir(request.cwd or ground.tmpdir)
         step = "environment"
-        for name, value in _environment(request, ground.tmpdir).items():
+        for name, value in environment(request, ground.tmpdir).items():
             ground.environment[name] = value  # not `update`: what that touches first is 80 pages
         if request.kind is Kind.EXEC:
             step = f"exec {request.argv[0]}"
@@ -146,7 +146,8 @@ def _become(account: Account) -> None:
     os.setresuid(account.uid, account.uid, account.uid)
 
 
-def _environment(request: SpawnRequest, tmpdir: str) -> dict[str, str]:
+def environment(request: SpawnRequest, tmpdir: str) -> dict[str, str]:
+    """Give what is added to the keeper's environment for this child."""
     added = {"TASKHAND_TMPDIR": tmpdir, "TMPDIR": tmpdir}
     if request.frames:
         added["TASKHAND_FD"] = "3"

@@ -10,6 +10,7 @@ from itertools import count
 from typing import NamedTuple
 
 from supervisor.keeper.cgroups import Group, Groups, unenforced
+from supervisor.keeper.executing import execute, is_quick
 from supervisor.keeper.link import Kind, Spawn
 from supervisor.keeper.native import raw_signal
 from supervisor.keeper.plumbing import Ends, Entry, Ground, begin
@@ -29,6 +30,8 @@ class Workshop(NamedTuple):
     nowhere: int
     """What a child reads from as stdin: nothing."""
     groups: Groups | None
+    home: Group | None
+    """The keeper's own, if the attempts have groups."""
     nofile: tuple[int, int]
     handled: tuple[int, ...]
     environment: MutableMapping[str, str]
@@ -42,9 +45,9 @@ class Channels:
         self.ours: dict[str, int] = {}
         self.theirs: dict[str, int] = {}
 
-    def make(self, *, frames: bool) -> None:
+    def make(self, *, frames: bool, report: bool) -> None:
         """Make them all. Pipes where one direction is enough: they cost both sides less than sockets."""
-        for name in ("stdout", "stderr", "logs", "report") if frames else ("stdout", "stderr", "report"):
+        for name in ("stdout", "stderr", *(("logs",) if frames else ()), *(("report",) if report else ())):
             self.ours[name], self.theirs[name] = os.pipe2(os.O_CLOEXEC)
         if frames:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -58,7 +61,8 @@ class Leader:
         self.seq = spawn.seq
         self.attempt = spawn.request.attempt
         self.pid = pid
-        self.report = held.pop("report")
+        self.report = held.pop("report", -1)
+        """Where the child says that it has begun; -1 when it has, or has failed to."""
         self.held = held
         self.tmpdir = ground.tmpdir
         self.group = ground.group
@@ -82,7 +86,7 @@ class Leader:
 
 
 def fork(spawn: Spawn, workshop: Workshop) -> Leader:
-    """Make a child. It has not begun when this returns: that is said over `report`. Nothing is left when it raises."""
+    """Make a child. Whether it has begun is said over its `report`, if it has one. Nothing is left when this raises."""
     request = spawn.request
     if not NAME.match(request.attempt):
         raise RefusedError(f"{request.attempt!r} is no name for an attempt: letters, digits and _.+- are")
@@ -104,10 +108,11 @@ def _forked(spawn: Spawn, workshop: Workshop, undo: contextlib.ExitStack) -> Lea
     channels = Channels()
     undo.callback(_close, channels.ours)
     try:
-        channels.make(frames=request.frames)
+        home = workshop.home if is_quick(request, workshop.home) else None
+        channels.make(frames=request.frames, report=home is None)
         ends = Ends(stdin=workshop.nowhere, **channels.theirs)
         ground = Ground(ends, tmpdir, group, workshop.nofile, workshop.handled, workshop.environment, workshop.entry)
-        pid = _fork(spawn, ground)
+        pid = _fork(spawn, ground) if home is None else execute(request, ground, home)
     finally:
         _close(channels.theirs)
     undo.callback(_take_back, pid)

@@ -30,6 +30,7 @@ from tests.supervisor.keeper.world import (
 )
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="changing accounts is root's")
+WAYS = pytest.mark.parametrize("cgroup", ["auto", None])
 BOTH = pytest.mark.parametrize("kind", ["python", "exec"])
 LOOK = """
 import json, os, signal, sys
@@ -87,11 +88,12 @@ async def test_every_end_of_a_python_child_is_told_as_it_was(
 @pytest.mark.parametrize(
     ("script", "code", "number"), [("exit 99", 99, None), ("kill -TERM $$", None, 15), ("kill -KILL $$", None, 9)]
 )
+@WAYS
 @in_loop
 async def test_every_end_of_another_program_is_told_as_it_was(
-    tmp_path: Path, script: str, code: int | None, number: int | None
+    tmp_path: Path, cgroup: str | None, script: str, code: int | None, number: int | None
 ) -> None:
-    async with keeper(tmp_path) as client:
+    async with keeper(tmp_path, cgroup=cgroup) as client:
         child = await client.spawn(shell(script))
         ending = await child.wait()
         child.close_channel_ends()
@@ -99,9 +101,10 @@ async def test_every_end_of_another_program_is_told_as_it_was(
 
 
 @BOTH
+@WAYS
 @in_loop
-async def test_a_child_begins_with_nothing_of_its_keeper_s(tmp_path: Path, kind: str) -> None:
-    async with keeper(tmp_path) as client:
+async def test_a_child_begins_with_nothing_of_its_keeper_s(tmp_path: Path, cgroup: str | None, kind: str) -> None:
+    async with keeper(tmp_path, cgroup=cgroup) as client:
         child = await client.spawn(looking(kind))
         found = json.loads(await output(child))
     assert found["fds"] | {"5": ""} == {"0": "/dev/null", "1": "pipe", "2": "pipe", "3": "socket", "4": "pipe", "5": ""}
@@ -113,17 +116,19 @@ async def test_a_child_begins_with_nothing_of_its_keeper_s(tmp_path: Path, kind:
     assert found["mode"] == "0o700"
 
 
+@WAYS
 @in_loop
-async def test_a_child_without_frames_has_three_fds_and_no_ends_to_look_for(tmp_path: Path) -> None:
-    async with keeper(tmp_path) as client:
+async def test_a_child_without_frames_has_three_fds_and_no_ends_to_look_for(tmp_path: Path, cgroup: str | None) -> None:
+    async with keeper(tmp_path, cgroup=cgroup) as client:
         child = await client.spawn(shell("ls /proc/self/fd | tr '\\n' ' '; echo $TASKHAND_FD-"))
         assert child.frames_fd is None
         assert await output(child) == "0 1 2 3 -\n"  # 3 is the folder that ls reads
 
 
+@WAYS
 @in_loop
-async def test_a_program_finds_sigpipe_as_the_kernel_has_it(tmp_path: Path) -> None:
-    async with keeper(tmp_path) as client:
+async def test_a_program_finds_sigpipe_as_the_kernel_has_it(tmp_path: Path, cgroup: str | None) -> None:
+    async with keeper(tmp_path, cgroup=cgroup) as client:
         child = await client.spawn(shell("grep -E 'Sig(Ign|Blk)' /proc/self/status"))
         masks = dict(text.split(":") for text in (await output(child)).splitlines())
     ordinary = (1 << 31) - 1  # above are those of the C library, which come and go with who started us
@@ -223,15 +228,53 @@ async def test_nobody_else_can_read_a_python_child(tmp_path: Path) -> None:
         (SpawnRequest("a", Kind.EXEC, ("/bin/true", *["x" * 100_000] * 3)), "where 196608 fit"),
     ],
 )
+@WAYS
 @in_loop
 async def test_a_child_that_cannot_begin_is_refused_with_the_reason(
-    tmp_path: Path, request_: SpawnRequest, words: str
+    tmp_path: Path, cgroup: str | None, request_: SpawnRequest, words: str
 ) -> None:
-    async with keeper(tmp_path) as client:
+    async with keeper(tmp_path, cgroup=cgroup) as client:
         assert words in await failing(client.spawn(request_), SpawnError)
         child = await client.spawn(shell("exit 4", "a"))  # the name is free again, and nobody noticed
         assert (await child.wait()).code == 4
         child.close_channel_ends()
+
+
+@in_loop
+async def test_a_program_is_found_in_the_path_it_will_have(tmp_path: Path) -> None:
+    (tmp_path / "bin" / "mine").mkdir(parents=True)
+    (tmp_path / "bin" / "tool").write_text("#!/bin/sh\nexit 12\n")
+    (tmp_path / "bin" / "tool").chmod(0o755)
+    for cgroup in ("auto", None):
+        async with keeper(tmp_path, cgroup=cgroup) as client:
+            for program_, code in (("tool", 12), ("true", 0)):
+                request = SpawnRequest("a", Kind.EXEC, (program_,), env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"})
+                child = await client.spawn(request)
+                assert (await child.wait()).code == code
+                child.close_channel_ends()
+            request = SpawnRequest("a", Kind.EXEC, ("mine",), env={"PATH": f"{tmp_path}/bin"})
+            assert "exec mine: " in await failing(client.spawn(request), SpawnError)
+
+
+@in_loop
+async def test_a_keeper_is_after_a_program_what_it_was_before(tmp_path: Path) -> None:
+    async with keeper(tmp_path, cgroup="auto") as client:
+        pid = client.serving_pid
+
+        def state() -> list[str]:
+            kept = [Path(f"/proc/{pid}/{name}").read_text() for name in ("limits", "cgroup")]
+            return [*kept, os.readlink(f"/proc/{pid}/cwd"), str(len(os.listdir(f"/proc/{pid}/fd")))]
+
+        before = state()
+        for number, argv in enumerate([("/bin/true",), ("/no/such",), ("/bin/true", "x" * 150_000)]):
+            request = SpawnRequest(f"n{number}", Kind.EXEC, argv)
+            try:
+                child = await client.spawn(request)
+            except SpawnError:
+                continue
+            await child.wait()
+            child.close_channel_ends()
+        assert state() == before
 
 
 @in_loop
