@@ -129,10 +129,12 @@ class Client:
             await asyncio.sleep(wait)
         raise AssertionError
 
-    async def claim(self, request: ClaimRequest, token: Token) -> ClaimReply:
+    async def claim(self, request: ClaimRequest, token: Token, policy: RetryPolicy | None = None) -> ClaimReply:
         """Ask for work; the server may take `wait_s` to answer."""
         target = path("workloads", "claim")
-        call = Call("POST", target, encode_json(request), RetryPolicy(), vital=True, timeout_s=request.wait_s + 10)
+        call = Call(
+            "POST", target, encode_json(request), policy or RetryPolicy(), vital=True, timeout_s=request.wait_s + 10
+        )
         return await self.call(call, token, reader(ClaimReply))
 
     async def close(self) -> None:

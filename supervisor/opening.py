@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 
 from supervisor.api import Client
+from supervisor.keeper import cgroups
 from supervisor.keeper.client import KeeperClient, KeeperSettings
 from supervisor.logs import LogPump
 from supervisor.orders import Office
@@ -48,8 +49,9 @@ async def office(settings: Settings, on_warning: Callable[[str], None]) -> Async
     tmp_root = settings.state_dir / "tmp"
     tmp_root.mkdir(mode=0o700, exist_ok=True)
     options = settings.keeper
+    group = cgroups.prepare() if options.cgroups else None
     wished = KeeperSettings(
-        str(tmp_root), entry=options.entry, preload=options.preload, env=child_environment(settings)
+        str(tmp_root), entry=options.entry, preload=options.preload, env=child_environment(settings), cgroup=group
     )
     _, host, user = identity(settings)
     client, keeper, logs = client_of(settings.api), KeeperClient(wished, on_warning), LogPump(settings.logs, on_warning)
@@ -69,3 +71,5 @@ async def office(settings: Settings, on_warning: Callable[[str], None]) -> Async
         await keeper.stop()
         await logs.stop()
         await client.close()
+        if group is not None:
+            cgroups.forget(group)

@@ -84,6 +84,8 @@ class KeeperOptions(_Section, frozen=True):
     entry: str = "runner.child:main"
     """What a Python child calls, `module:function`."""
     preload: tuple[str, ...] = ()
+    cgroups: bool = True
+    """Give each attempt a control group where the machine lets us; with several workers in one group, only one can."""
     pass_env: tuple[str, ...] = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "USER", "SHELL")
     """The variables of our environment that children get. What is not named here stays with us: it may be a secret."""
     env: Mapping[str, str] = field(default_factory=dict)

@@ -204,3 +204,22 @@ def test_settings_are_shown_with_their_origin(tmp_path: Path) -> None:
     assert code == 0
     assert "worker.slots = 3  # taskhand.toml" in out
     assert 'worker.queues = ["a","b"]  # --queues' in out
+
+
+def test_the_doctor_tries_keeper_server_and_token(tmp_path: Path) -> None:
+    async def scenario() -> tuple[dict[str, str], list[Call]]:
+        api = MinimalApi()
+        url = await api.start()
+        api.queue(workload(api))
+        arguments = ["-m", "supervisor", "doctor", "--api", url, "--json"]
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "TASKHAND_KEEPER_ENTRY": ENTRY, **TOKEN}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, stdout=PIPE, stderr=PIPE, env=env, cwd=tmp_path
+        )
+        _, out, _ = await output(process)
+        await api.stop()
+        return {each["subject"]: each["level"] for each in json.loads(out)["findings"]}, api.calls
+
+    found, calls = play(scenario())
+    assert (found["keeper"], found["execution API"], found["worker token"]) == ("ok", "ok", "ok")
+    assert calls[-1].body["queues"] == ["taskhand doctor"]

@@ -25,6 +25,7 @@ T = TypeVar("T")
 ENTRY = "tests.system.children:main"
 QUICK = {
     "keeper.entry": ENTRY,
+    "keeper.cgroups": False,
     "graces.short_s": 1.0,
     "limits.overtime_s": 0.5,
     "limits.heartbeat_s": 0.1,
