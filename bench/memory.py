@@ -17,21 +17,11 @@ from pathlib import Path
 
 from bench.harness import Row, emit, median_and_spread
 from bench.roundtrip import greeting
-from protocol.session import Heard, RunnerSession, SupervisorSession
+from protocol.session import Heard, SupervisorSession
 from supervisor.channels import FrameChannel
 from supervisor.keeper.client import KeeperClient, KeeperSettings, Kind, Scope, SpawnRequest
 
-RunnerSession()  # as our runner does when it is imported: the decoder is then the keeper's, and every child's
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
-
-
-def sleeping(frames: int | None, _: int | None) -> int:
-    """Be the child: hear the greeting, as every task's child does, say so, and sleep."""
-    assert frames is not None
-    RunnerSession().receive(os.read(frames, 65536))
-    print("asleep", flush=True)
-    while True:
-        signal.pause()
 
 
 def pss_kib(pids: Iterable[int]) -> int:
@@ -71,7 +61,7 @@ async def ours_kib(count: int) -> tuple[float, float]:
     """Give the growth per child of keeper and children, and of the supervisor."""
     with tempfile.TemporaryDirectory() as folder:
         env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        client = KeeperClient(KeeperSettings(folder, "bench.memory:sleeping", env=env))
+        client = KeeperClient(KeeperSettings(folder, "bench.children:sleeping", env=env))
         await client.start()
         channels = [await _one(client, number) for number in range(4)]
         keeper, here = _family(client), pss_kib([os.getpid()])

@@ -15,17 +15,17 @@ import time
 from datetime import UTC, datetime
 from uuid import UUID
 
+from bench.children import WARM_UP
 from bench.harness import Row, emit, median_and_spread
 from protocol.messages.runs import DagRun, DagRunState, DagRunType
 from protocol.messages.startup import BundleInfo, StartupDetails, TaskInstance, TIRunContext
 from protocol.messages.variables import GetVariable, VariableResult
-from protocol.session import Answered, Asked, Heard, RunnerSession, SupervisorSession
+from protocol.session import Asked, Heard, RunnerSession, SupervisorSession
 from supervisor.channels import FrameChannel
 from supervisor.keeper.client import KeeperClient, KeeperSettings, Kind, SpawnRequest
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 IDENTITY = UUID(int=1)
-WARM_UP = 200
 
 
 def greeting() -> StartupDetails:
@@ -47,25 +47,6 @@ def greeting() -> StartupDetails:
     task = TaskInstance(IDENTITY, "task", "flow", "run", 1, IDENTITY)
     context = TIRunContext(run, max_tries=1)
     return StartupDetails(task, "flow.py", BundleInfo("local"), MOMENT, context, "")
-
-
-def asking(frames: int | None, _: int | None) -> int:
-    """Be the child: ask, one question after the other, and say how long each took in the middle, in microseconds."""
-    assert frames is not None
-    session, count = RunnerSession(), int(os.environ["COUNT"])
-    with socket.socket(fileno=frames) as channel:
-        session.receive(channel.recv(65536))
-        times = []
-        for _ in range(count + WARM_UP):
-            began = time.perf_counter()
-            number, data = session.ask(GetVariable("key"))
-            channel.sendall(data)
-            (event,) = session.receive(channel.recv(65536))
-            times.append(time.perf_counter() - began)
-            assert isinstance(event, Answered)
-            assert event.id == number
-    print(sorted(times[WARM_UP:])[count // 2] * 1e6)
-    return 0
 
 
 async def ours(client: KeeperClient, number: int, count: int) -> float:
@@ -124,7 +105,7 @@ async def measure(count: int, runs: int) -> tuple[list[float], list[float]]:
     answer = supervisor.answer(number, VariableResult("key", "value"))
     with tempfile.TemporaryDirectory() as folder:
         env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        client = KeeperClient(KeeperSettings(folder, "bench.roundtrip:asking", env=env))
+        client = KeeperClient(KeeperSettings(folder, "bench.children:asking", env=env))
         await client.start()
         for number in range(runs):
             found[0].append(await ours(client, number, count))
