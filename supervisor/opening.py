@@ -1,5 +1,6 @@
 """What a worker stands on, opened in order and closed in reverse: the client, the logs, the keeper."""
 
+import asyncio
 import contextlib
 import os
 import ssl
@@ -43,8 +44,13 @@ def _tls(settings: ApiSettings) -> ssl.SSLContext:
 
 
 @contextlib.asynccontextmanager
-async def office(settings: Settings, on_warning: Callable[[str], None]) -> AsyncIterator[Office]:
-    """Open all of it. The state directory is ours alone: logs and checkpoints are in it."""
+async def office(
+    settings: Settings, on_warning: Callable[[str], None], meanwhile: Callable[[], object] = lambda: None
+) -> AsyncIterator[Office]:
+    """Open all of it. The state directory is ours alone: logs and checkpoints are in it.
+
+    `meanwhile` is called while the keeper starts, which is a process of its own: a good moment for slow imports.
+    """
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     tmp_root = settings.state_dir / "tmp"
     tmp_root.mkdir(mode=0o700, exist_ok=True)
@@ -56,7 +62,10 @@ async def office(settings: Settings, on_warning: Callable[[str], None]) -> Async
     _, host, user = identity(settings)
     client, keeper, logs = client_of(settings.api), KeeperClient(wished, on_warning), LogPump(settings.logs, on_warning)
     try:
-        await keeper.start()
+        starting = asyncio.ensure_future(keeper.start())
+        await asyncio.sleep(0)  # the process is started in this turn of the loop
+        meanwhile()
+        await starting
         yield Office(
             client=client,
             keeper=keeper,

@@ -8,8 +8,9 @@ import select
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from protocol.http.workloads import ClaimRequest
 from supervisor.api import Client
@@ -18,7 +19,9 @@ from supervisor.opening import office
 from supervisor.records import Record
 from supervisor.settings import Settings, identity
 from supervisor.sources import ClaimSource, Source, StdinSource
-from supervisor.worker import Worker
+
+if TYPE_CHECKING:
+    from supervisor.worker import Worker
 
 T = TypeVar("T")
 
@@ -46,7 +49,9 @@ async def work(
 ) -> int:
     """Be a worker until the source is dry or the drain done; give how many attempts could not be told of."""
     name = identity(settings)[0]
-    async with office(settings, on_fault) as opened:
+    async with office(settings, on_fault, meanwhile=lambda: import_module("supervisor.worker")) as opened:
+        from supervisor.worker import Worker  # noqa: PLC0415 - a hundred modules, imported while the keeper starts
+
         found = source or source_of(settings, opened.client, name, on_fault)
         worker = Worker(opened, settings, found, on_record, on_fault)
         with _signals(worker), found_by(settings.state_dir, name):
@@ -71,7 +76,7 @@ def source_of(settings: Settings, client: Client, name: str, complain: Callable[
 
 
 @contextlib.contextmanager
-def _signals(worker: Worker) -> Iterator[None]:
+def _signals(worker: "Worker") -> Iterator[None]:
     """SIGTERM and SIGINT drain; a second one shortens patience, never accounting."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
