@@ -57,11 +57,12 @@ class Order(Struct, frozen=True):
 
 def order_of(workload: ExecuteTask, settings: Settings) -> Order:
     """Give the order."""
-    ti, problem = workload.ti, None
+    ti, problem, limits = workload.ti, None, Limits()
+    runtime = runtimes.BUILT_IN["python"]
     try:
-        runtime = settings.runtime(workload.runtime, ti.queue)
+        runtime, limits = settings.runtime(workload.runtime, ti.queue), settings.children.limits()
     except SettingsError as error:
-        runtime, problem = runtimes.BUILT_IN["python"], str(error)
+        problem = str(error)
     row = runtimes.TABLE[runtime.kind]
     root = settings.bundles.get(workload.bundle_info.name)
     task = runtimes.Task(
@@ -81,6 +82,7 @@ def order_of(workload: ExecuteTask, settings: Settings) -> Order:
         log=settings.log_dir / place / f"{ti.try_number}-{ti.id}.jsonl",
         task=task,
         checkpoints=None if row.frames else settings.state_dir / "checkpoints" / place,
+        limits=limits,
         problem=problem,
     )
 

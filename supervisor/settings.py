@@ -8,6 +8,7 @@ than none. `--show-settings` prints every value with where it came from.
 
 import getpass
 import os
+import pwd
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field, structs
 
+from supervisor.keeper.link import Account, Limits
 from supervisor.logs import LogSettings
 from supervisor.runtimes import BUILT_IN, Runtime
 from supervisor.stopping import Graces
@@ -91,6 +93,40 @@ class KeeperOptions(_Section, frozen=True):
     env: Mapping[str, str] = field(default_factory=dict)
 
 
+class ChildSettings(_Section, frozen=True):
+    """What one attempt's processes may use, together where the machine has control groups for us."""
+
+    memory: int | None = None
+    """Bytes."""
+    pids: int | None = None
+    cpu_weight: int | None = None
+    oom_score_adj: int | None = None
+    rlimits: Mapping[str, int] = field(default_factory=dict)
+    """By the name after RLIMIT_, in lower case: {"nofile": 1024, "core": 0}."""
+    user: str | None = None
+    """Run children as this user; only root can."""
+
+    def limits(self) -> Limits:
+        """Give them as the keeper takes them. Raises SettingsError where there is no such user."""
+        return Limits(
+            memory=self.memory,
+            pids=self.pids,
+            cpu_weight=self.cpu_weight,
+            rlimits=dict(self.rlimits),
+            oom_score_adj=self.oom_score_adj,
+            account=None if self.user is None else _account(self.user),
+        )
+
+
+def _account(user: str) -> Account:
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError as error:
+        raise SettingsError(f"children.user: there is no user called {user!r}") from error
+    groups = tuple(os.getgrouplist(user, found.pw_gid))
+    return Account(user, found.pw_uid, found.pw_gid, groups, found.pw_dir)
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """All of it."""
 
@@ -100,6 +136,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     graces: Graces = Graces()
     keeper: KeeperOptions = KeeperOptions()
     logs: LogSettings = LogSettings()
+    children: ChildSettings = ChildSettings()
     runtimes: Mapping[str, Runtime] = field(default_factory=dict)
     queues: Mapping[str, str] = field(default_factory=dict)
     """Queue to runtime."""
@@ -145,6 +182,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "graces": Graces,
     "keeper": KeeperOptions,
     "logs": LogSettings,
+    "children": ChildSettings,
 }
 _MAPS = frozenset({"runtimes", "queues", "bundles"})
 

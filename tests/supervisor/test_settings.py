@@ -104,6 +104,17 @@ def test_a_worker_has_a_name_a_host_and_a_user() -> None:
     assert user
 
 
+def test_what_children_may_use(tmp_path: Path) -> None:
+    file = tmp_path / "taskhand.toml"
+    file.write_text('[children]\nmemory = 1000\nuser = "root"\n[children.rlimits]\nnofile = 64\n')
+    limits = load({}, str(file), {"TASKHAND_CHILDREN_PIDS": "5"}).settings.children.limits()
+    assert (limits.memory, limits.pids, limits.rlimits) == (1000, 5, {"nofile": 64})
+    assert limits.account is not None
+    assert limits.account.uid == 0
+    with pytest.raises(SettingsError, match="no user called"):
+        load({"children.user": "nobody-is-called-so"}, environ={}).settings.children.limits()
+
+
 def test_systemd_may_want_to_hear() -> None:
     assert notify_socket({"NOTIFY_SOCKET": "/x"}) == "/x"
     assert notify_socket({}) is None

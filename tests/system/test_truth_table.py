@@ -86,6 +86,7 @@ CASES = [
         {"command": ["sleep", "1000"], **RETRY},
     ),
     Case("out of time", "limited", "failed", K.TIMEOUT, ["failed"]),
+    Case("out of time", "progress", "failed", K.TIMEOUT, ["failed"], more={"policy": {"progress_timeout_s": 0.3}}),
     Case("out of time, retry", "limited", "up_for_retry", K.TIMEOUT, ["up_for_retry"], more=RETRY),
     Case("code: checkpointed", "", "checkpointed", None, ["checkpointed"], "plain", sh("exit 85")),
     Case("code: skipped", "", "skipped", None, ["skipped"], "plain", sh("exit 99")),
