@@ -4,6 +4,8 @@ The worker, its keeper and the children are counted together (the minimal API is
 of a Python of the keeper's size. `python -m bench.attempt [--quick] [--json] [--entry MODULE:FUNCTION]`.
 """
 
+import asyncio
+import json
 import os
 import resource
 import sys
@@ -12,9 +14,13 @@ import time
 import uuid
 from typing import Any
 
+import msgspec
+
 from bench.harness import Row, emit, median_and_spread
 from bench.serving import minimal_api
+from supervisor.attempt import Attempt
 from supervisor.opening import office
+from supervisor.orders import order_of
 from supervisor.records import Record
 from supervisor.running import run
 from supervisor.settings import load
@@ -66,9 +72,28 @@ async def measure(url: str, folder: str, entry: str, tasks: int, rounds: int) ->
     return costs, speeds
 
 
-def _encode(value: object) -> bytes:
-    import msgspec  # noqa: PLC0415 - only to make the input
+async def released(url: str, folder: str, tasks: int) -> list[float]:
+    """Give the milliseconds from the last instruction of a child to its free slot, one attempt at a time."""
+    settings = load({"api.url": url, "worker.state_dir": folder}, environ=dict(os.environ)).settings
+    settings = msgspec.structs.replace(
+        settings, keeper=msgspec.structs.replace(settings.keeper, entry="tests.system.children:main")
+    )
+    found = []
+    stamp = [sys.executable, "-S", "-c", "import os, time; os.write(1, b'%f' % time.monotonic()); os._exit(0)"]
+    async with office(settings, lambda text: print(text, file=sys.stderr)) as opened:
+        for _ in range(tasks):
+            order = order_of(read(msgspec.json.encode(workload("t", runtime="plain", command=stamp))), settings)
+            attempt = Attempt(opened, order)
+            running = asyncio.ensure_future(attempt.run())
+            await attempt.released
+            free = time.monotonic()
+            await running
+            line = order.log.read_text().splitlines()[0]
+            found.append((free - float(json.loads(line)["event"])) * 1e3)
+    return found
 
+
+def _encode(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
@@ -90,6 +115,7 @@ def main(arguments: list[str]) -> None:
     tasks, rounds = (100, 3) if quick else (400, 7)
     with minimal_api() as url, tempfile.TemporaryDirectory() as folder:
         costs, speeds = run(measure(url, folder, entry, tasks, rounds))
+        slots = run(released(url, folder, 20 if quick else 100))
     cost, cost_spread = median_and_spread(costs)
     speed, speed_spread = median_and_spread(speeds)
     least = round(floor(tasks), 2)
@@ -105,6 +131,8 @@ def main(arguments: list[str]) -> None:
         ),
         Row("tasks per second", "1/s", round(speed, 1), {"Airflow LocalExecutor": 12.0}, None, rounds, speed_spread),
     ]
+    slot, slot_spread = median_and_spread(slots)
+    rows.append(Row("slot free after exit", "ms", round(slot, 2), {}, None, len(slots), slot_spread))
     emit(rows, arguments)
 
 
