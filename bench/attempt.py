@@ -76,7 +76,7 @@ async def released(url: str, folder: str, tasks: int) -> list[float]:
     """Give the milliseconds from the last instruction of a child to its free slot, one attempt at a time."""
     settings = load({"api.url": url, "worker.state_dir": folder}, environ=dict(os.environ)).settings
     settings = msgspec.structs.replace(
-        settings, keeper=msgspec.structs.replace(settings.keeper, entry="tests.system.children:main")
+        settings, keeper=msgspec.structs.replace(settings.keeper, entry="bench.noop:main")
     )
     found = []
     stamp = [sys.executable, "-S", "-c", "import os, time; os.write(1, b'%f' % time.monotonic()); os._exit(0)"]
@@ -111,7 +111,7 @@ def floor(count: int) -> float:
 def main(arguments: list[str]) -> None:
     """Measure and print."""
     quick = "--quick" in arguments
-    entry = arguments[arguments.index("--entry") + 1] if "--entry" in arguments else "tests.system.children:main"
+    entry = arguments[arguments.index("--entry") + 1] if "--entry" in arguments else "bench.noop:main"
     tasks, rounds = (100, 3) if quick else (400, 7)
     with minimal_api() as url, tempfile.TemporaryDirectory() as folder:
         costs, speeds = run(measure(url, folder, entry, tasks, rounds))
