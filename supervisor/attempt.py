@@ -86,11 +86,13 @@ class Attempt:
         self._fire(ev.Begun())
         try:
             await self._finished
+            return await self._conclude()
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            if self._child is not None:  # nothing, unless a fault of ours or a cancellation brought us here
+                self._office.keeper.kill(self._child, KILL, Scope.TREE)
             self._free()
-        return await self._conclude()
 
     def stop(self, reason: StopReason, grace_s: float | None = None) -> None:
         """Have it end, with this reason. A second, shorter stop shortens the first one's patience."""
@@ -302,14 +304,13 @@ class Attempt:
             self._note("warning", "a further terminal message is refused", state=state, said=self._core.said)
             text = f"this attempt ends as {self._core.said or 'the server said'}: {state} comes too late"
             return ErrorResponse(ErrorType.GENERIC_ERROR, {"status_code": 409, "message": text, "detail": None})
-        if isinstance(message, CheckpointTask) and not self.extended and (message.data or message.blob):
-            try:
+        try:
+            if isinstance(message, CheckpointTask) and not self.extended and (message.data or message.blob):
                 await record_checkpoint(self, message)
-            except ApiError:
-                self._fire(ev.Declined())
-                raise
-        body = telling.said(message, datetime.now(UTC), extended=self.extended)
-        refused = await self._server.end(body)
+            refused = await self._server.end(telling.said(message, datetime.now(UTC), extended=self.extended))
+        except Exception:  # it was not told, whatever kept it; the task may say something else
+            self._fire(ev.Declined())
+            raise
         return None if refused is None else error_of(type(message), refused)
 
     def limit(self, seconds: float) -> None:
@@ -342,6 +343,8 @@ class Attempt:
         await self._server.end(body)
 
     async def _conclude(self) -> Record:
+        if self._timer is not None:
+            self._timer.cancel()
         ending = await self._ending()
         if self._talk is not None:
             await self._talk.wait()
