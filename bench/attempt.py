@@ -1,0 +1,140 @@
+"""What an attempt costs: CPU of a no-op Python task from claim to reported state, tasks a second, slots released.
+
+The worker, its keeper and the children are counted together (the minimal API is not); the floor is a fork and an exit
+of a Python of the keeper's size. `python -m bench.attempt [--quick] [--json] [--entry MODULE:FUNCTION]`.
+"""
+
+import asyncio
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+import uuid
+from typing import Any
+
+import msgspec
+
+from bench.harness import Row, emit, median_and_spread
+from bench.serving import minimal_api
+from supervisor.attempt import Attempt
+from supervisor.opening import office
+from supervisor.orders import order_of
+from supervisor.records import Record
+from supervisor.running import run
+from supervisor.settings import load
+from supervisor.sources import ListSource, read
+from supervisor.worker import Worker
+
+SLOTS = 8
+
+
+def workload(task_id: str, **more: object) -> dict[str, Any]:
+    """Give a workload as a server would."""
+    ti = {"id": str(uuid.uuid4()), "task_id": task_id, "dag_id": "d", "run_id": "r", "try_number": 1, "pool_slots": 1}
+    ti |= {"dag_version_id": str(uuid.uuid4()), "priority_weight": 1}
+    envelope = {"token": "w", "dag_rel_path": "a.py", "bundle_info": {"name": "local"}, "ti": ti, "type": "ExecuteTask"}
+    return {**envelope, "lease": {"seconds": 30.0, "fence": 1}, **more}
+
+
+def spent() -> float:
+    """Give the CPU of this process and of all it has waited for."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def process_cpu(pid: int) -> float:
+    """Give the CPU of a process and of the children it has collected."""
+    with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - one read of the kernel's
+        fields = file.read().rpartition(") ")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(url: str, folder: str, entry: str, tasks: int, rounds: int) -> tuple[list[float], list[float]]:
+    """Give the CPU milliseconds of a task, and the tasks a second, of each round."""
+    flags = {"api.url": url, "worker.state_dir": folder, "keeper.entry": entry, "worker.slots": SLOTS}
+    settings = load(flags, environ=dict(os.environ)).settings
+    records: list[Record] = []
+    costs, speeds = [], []
+    async with office(settings, lambda text: print(text, file=sys.stderr)) as opened:
+        for number in range(rounds + 1):
+            records.clear()
+            workloads = [read(_encode(workload("say.success"))) for _ in range(tasks)]
+            pids = opened.keeper.keeper_pids
+            before, begin = spent() + sum(map(process_cpu, pids)), time.perf_counter()
+            await Worker(opened, settings, ListSource(workloads), records.append).run()
+            wall, cost = time.perf_counter() - begin, spent() + sum(map(process_cpu, pids)) - before
+            assert [r.outcome for r in records] == ["success"] * tasks
+            if number:
+                costs.append(cost / tasks * 1e3)
+                speeds.append(tasks / wall)
+    return costs, speeds
+
+
+async def released(url: str, folder: str, tasks: int) -> list[float]:
+    """Give the milliseconds from the last instruction of a child to its free slot, one attempt at a time."""
+    settings = load({"api.url": url, "worker.state_dir": folder}, environ=dict(os.environ)).settings
+    settings = msgspec.structs.replace(
+        settings, keeper=msgspec.structs.replace(settings.keeper, entry="bench.noop:main")
+    )
+    found = []
+    stamp = [sys.executable, "-S", "-c", "import os, time; os.write(1, b'%f' % time.monotonic()); os._exit(0)"]
+    async with office(settings, lambda text: print(text, file=sys.stderr)) as opened:
+        for _ in range(tasks):
+            order = order_of(read(msgspec.json.encode(workload("t", runtime="plain", command=stamp))), settings)
+            attempt = Attempt(opened, order)
+            running = asyncio.ensure_future(attempt.run())
+            await attempt.released
+            free = time.monotonic()
+            await running
+            line = order.log.read_text().splitlines()[0]
+            found.append((free - float(json.loads(line)["event"])) * 1e3)
+    return found
+
+
+def _encode(value: object) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def floor(count: int) -> float:
+    """Give the milliseconds of CPU of a fork and an exit, of a process like the keeper."""
+    before = spent()
+    for _ in range(count):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+    return (spent() - before) / count * 1e3
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print."""
+    quick = "--quick" in arguments
+    entry = arguments[arguments.index("--entry") + 1] if "--entry" in arguments else "bench.noop:main"
+    tasks, rounds = (100, 3) if quick else (400, 7)
+    with minimal_api() as url, tempfile.TemporaryDirectory() as folder:
+        costs, speeds = run(measure(url, folder, entry, tasks, rounds))
+        slots = run(released(url, folder, 20 if quick else 100))
+    cost, cost_spread = median_and_spread(costs)
+    speed, speed_spread = median_and_spread(speeds)
+    least = round(floor(tasks), 2)
+    rows = [
+        Row(
+            "CPU per no-op Python task",
+            "ms",
+            round(cost, 2),
+            {"Airflow LocalExecutor": 103.0},
+            least,
+            rounds,
+            cost_spread,
+        ),
+        Row("tasks per second", "1/s", round(speed, 1), {"Airflow LocalExecutor": 12.0}, None, rounds, speed_spread),
+    ]
+    slot, slot_spread = median_and_spread(slots)
+    rows.append(Row("slot free after exit", "ms", round(slot, 2), {}, None, len(slots), slot_spread))
+    emit(rows, arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,70 @@
+"""A cold `worker exec` of one workload that does nothing, from its start as a process to its exit.
+
+Wall time, and CPU of everything it started. The floor is a bare interpreter. `python -m bench.exec [--quick] [--json]`.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+from bench.attempt import workload
+from bench.harness import Row, emit, median_and_spread
+from bench.serving import minimal_api
+
+ENTRY = "tests.system.children:main"
+
+
+def timed(command: list[str], environ: dict[str, str]) -> tuple[float, float, str]:
+    """Give wall and CPU milliseconds of a command, and what it printed."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begin = time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environ)
+    wall = (time.perf_counter() - begin) * 1e3
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall, cpu * 1e3, done.stdout
+
+
+def executing(url: str, folder: str, make: Callable[[], dict[str, object]]) -> tuple[float, float]:
+    """Carry out one workload in a process of its own."""
+    entry = {"TASKHAND_KEEPER_ENTRY": ENTRY, "PYTHONPATH": os.getcwd()}  # noqa: PTH109 - for another process's path
+    command = [sys.executable, "-m", "supervisor", "exec", "--json-string", json.dumps(make()), "--api", url]
+    wall, cpu, out = timed([*command, "--state-dir", folder, "--json"], {**os.environ, **entry})
+    assert json.loads(out)["outcome"] == "success"
+    return wall, cpu
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print."""
+    runs = 5 if "--quick" in arguments else 15
+    kinds: dict[str, Callable[[], dict[str, object]]] = {
+        "plain": lambda: workload("t", runtime="plain", command=["true"]),
+        "python": lambda: workload("say.success"),
+    }
+    walls: dict[str, list[float]] = {name: [] for name in kinds}
+    cpus: dict[str, list[float]] = {name: [] for name in kinds}
+    bare: list[float] = []
+    with minimal_api() as url, tempfile.TemporaryDirectory() as folder:
+        for _ in range(runs):
+            bare.append(timed([sys.executable, "-c", ""], dict(os.environ))[0])
+            for name, make in kinds.items():
+                wall, cpu = executing(url, folder, make)
+                walls[name].append(wall)
+                cpus[name].append(cpu)
+    floor = round(median_and_spread(bare)[0], 1)
+    rows = []
+    for name in kinds:
+        for what, found in (("wall", walls[name]), ("CPU", cpus[name])):
+            middle, spread = median_and_spread(found)
+            peers = {"Airflow": 3200.0} if what == "wall" else {}
+            rows.append(Row(f"cold exec, {name}, {what}", "ms", round(middle, 1), peers, floor, runs, spread))
+    emit(rows, arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,119 @@
+"""Checkpoints and the ledger of external jobs.
+
+A server of ours has routes for both. Airflow's has none, and has the task instance's state store, which outlives an
+attempt as they must: there a checkpoint is a value under a key of ours, with its sequence number counted here.
+"""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from protocol.http.values import StateStoreResponse
+from protocol.messages.checkpoints import (
+    CheckpointRecord,
+    CheckpointResult,
+    CheckpointSaved,
+    CheckpointTask,
+    GetCheckpoint,
+    SaveCheckpoint,
+)
+from protocol.messages.control import ErrorResponse, ErrorType, OKResponse
+from protocol.messages.jobs import GetJobRecord, JobRecord, JobRecordResult, RecordJob
+from protocol.messages.shape import Aware
+from supervisor.answers.desk import Desk
+from supervisor.api import ApiRefused
+from supervisor.paths import path
+
+NOT_FOUND = 404
+KEY = "taskhand.checkpoint"
+
+
+async def save(desk: Desk, message: SaveCheckpoint) -> CheckpointSaved:
+    """Answered when the server has it."""
+    saved = await record(desk, message)
+    desk.saved()
+    return saved
+
+
+async def get(desk: Desk, _: GetCheckpoint) -> CheckpointResult:
+    """The record to resume from."""
+    if desk.extended:
+        return await desk.api.get(path("task-instances", desk.ti_id, "checkpoint"), CheckpointResult)
+    return CheckpointResult(await _stored(desk))
+
+
+async def record(desk: Desk, message: SaveCheckpoint | CheckpointTask) -> CheckpointSaved:
+    """Write a record, on either kind of server."""
+    stopping = desk.stop_request() is not None
+    body = SaveCheckpoint(message.data, message.blob, message.progress, message.fingerprint)
+    if desk.extended:
+        target = path("task-instances", desk.ti_id, "checkpoint")
+        saved = await desk.api.ask("PUT", target, body, CheckpointSaved)
+        return CheckpointSaved(saved.seq, saved.stopping or stopping)
+    before = await _stored(desk)
+    seq = 1 if before is None else before.seq + 1
+    kept = CheckpointRecord(seq, 1, datetime.now(UTC), body.progress, body.fingerprint, body.data, body.blob)
+    await desk.api.do("PUT", path("store", "ti", desk.ti_id, KEY), {"value": kept})
+    return CheckpointSaved(seq, stopping)
+
+
+async def _stored(desk: Desk) -> CheckpointRecord | None:
+    value = await _value(desk, KEY)
+    return None if value is None else msgspec.convert(value, CheckpointRecord)
+
+
+async def _value(desk: Desk, key: str) -> object:
+    try:
+        found = await desk.api.get(path("store", "ti", desk.ti_id, key), StateStoreResponse)
+    except ApiRefused as refused:
+        if refused.status != NOT_FOUND:
+            raise
+        return None
+    return found.value
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """An entry as it is kept."""
+
+    entry: JobRecord
+    recorded: Aware
+
+
+async def record_job(desk: Desk, message: RecordJob) -> OKResponse | ErrorResponse:
+    """Write the next entry of a job's ledger. One that may not follow the last is refused, and nothing is written."""
+    last = await _entry(desk, message.job)
+    if not follows(message.entry, None if last is None else last.entry):
+        text = (
+            f"{type(message.entry).__name__} may not follow {'nothing' if last is None else type(last.entry).__name__}"
+        )
+        return ErrorResponse(ErrorType.GENERIC_ERROR, {"status_code": 409, "message": text, "detail": None})
+    value = _Entry(message.entry, datetime.now(UTC))
+    await desk.api.do("PUT", path("store", "ti", desk.ti_id, _key(message.job)), {"value": value})
+    return OKResponse(ok=True)
+
+
+async def get_job_record(desk: Desk, message: GetJobRecord) -> JobRecordResult:
+    """The last entry of a job's ledger."""
+    last = await _entry(desk, message.job)
+    return JobRecordResult() if last is None else JobRecordResult(last.entry, last.recorded)
+
+
+def follows(entry: JobRecord, last: JobRecord | None) -> bool:
+    """Say whether an entry may follow: the same again, the next phase of its generation, or the next generation."""
+    phases = {"JobIntent": 0, "JobAcknowledged": 1, "JobEnded": 2}
+    phase = phases[type(entry).__name__]
+    if last is None:
+        return phase == 0
+    before = phases[type(last).__name__]
+    if entry.generation == last.generation:
+        return entry.key == last.key and phase >= before
+    return entry.generation == last.generation + 1 and phase == 0 and before == phases["JobEnded"]
+
+
+async def _entry(desk: Desk, job: str) -> _Entry | None:
+    value = await _value(desk, _key(job))
+    return None if value is None else msgspec.convert(value, _Entry)
+
+
+def _key(job: str) -> str:
+    return f"taskhand.job.{job}"

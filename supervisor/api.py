@@ -1,0 +1,256 @@
+"""The execution API, as the rest of the supervisor sees it: typed calls, and three ways in which one may fail.
+
+`ApiRefused` is the server's own word: it understood the request and answers with a reason. `ApiAway` is everything that
+is no word of the server's: no connection, no answer, a gateway's error page, a body that is not what the route gives.
+Both are ours; no error of a socket, of TLS or of a parser passes this border.
+
+One `Client` serves a worker. It has two pools, because thousands of questions of children must not stand in front of
+the heartbeats and outcomes that keep their attempts alive. A call is tried again by the policy its caller gives
+(`retrying`); it remembers whether an earlier try may have reached the server, and says so with a refusal.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from protocol.http.errors import ErrorBody, Refusal, refusal
+from protocol.http.instances import TIEnterRunningPayload, TIHeartbeatInfo
+from protocol.http.workloads import ClaimReply, ClaimRequest
+from protocol.messages.startup import TIRunContext
+from protocol.values import encode_json
+from supervisor.heartbeat import chance
+from supervisor.http1 import Answer
+from supervisor.paths import path
+from supervisor.retrying import ONCE, UNTIL_ANSWERED, Fault, RetryPolicy, Trial, own_doing, pause, retry_after
+from supervisor.wire import Wire, WireFault
+
+T = TypeVar("T")
+
+API_VERSION = "2026-10-30"
+STALE_TRIES = 2
+"""A kept connection may end just as it is used, and so may the next one of the pool; a third time is an outage."""
+
+
+class ApiError(Exception):
+    """A call did not do what it was for."""
+
+
+class ApiRefused(ApiError):
+    """The server understood, and will not. `own` says that it may be refusing what we did ourselves a moment ago."""
+
+    def __init__(self, status: int, why: Refusal, detail: object, *, own: bool) -> None:
+        super().__init__(f"{status} {why.reason}: {why.message}")
+        self.status = status
+        self.why = why
+        self.detail = detail
+        self.own = own
+
+
+class ApiAway(ApiError):
+    """Nobody answered as this API does, for as long as the caller's patience lasted."""
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Token:
+    """A bearer token that the server may replace on any answer."""
+
+    def __init__(self, value: str) -> None:
+        self.replace(value)
+
+    def replace(self, value: str) -> None:
+        """Use this one from now on. A token is a word of visible characters, or it could add headers of its own."""
+        if not value or not value.isascii() or not value.isprintable() or " " in value:
+            raise ValueError("a token is one word of visible ASCII characters")
+        self.value = value
+        self.line = f"authorization: Bearer {value}\r\n".encode("ascii")
+
+
+class Call(Struct, frozen=True, gc=False):
+    """One call: what is asked, and how it may be asked again."""
+
+    method: str
+    target: str
+    body: bytes | None = None
+    policy: RetryPolicy = RetryPolicy()
+    vital: bool = False
+    """Over the pool that no child's questions can fill."""
+    timeout_s: float | None = None
+
+
+class Client:
+    """The way to one API for one worker."""
+
+    def __init__(self, asks: Wire, vitals: Wire) -> None:
+        self._wires = {False: asks, True: vitals}
+        self._headers = f"airflow-api-version: {API_VERSION}\r\nuser-agent: taskhand\r\naccept: application/json\r\n"
+        self._salt = os.urandom(8)
+        self._count = itertools.count()
+        self.away_since: float | None = None
+        """Since when nobody answers, by the loop's clock; None while somebody does."""
+
+    async def call(self, call: Call, token: Token, read: Callable[[Answer], T]) -> T:
+        """Call, and call again, until there is an answer to read, a refusal, or no more patience."""
+        loop = asyncio.get_running_loop()
+        began, unanswered, stale = loop.time(), False, 0
+        for number in itertools.count(1):
+            status, fault, wait, reason = None, None, None, ""
+            try:
+                answer = await self._exchange(call, token)
+            except WireFault as error:
+                fault, reason = error.fault, str(error)
+                unanswered = unanswered or fault is Fault.UNANSWERED
+                stale += error.stale
+                if error.stale and stale <= STALE_TRIES:
+                    continue
+            else:
+                result, status, reason = _judge(answer, read, unanswered=unanswered)
+                if status is None:
+                    self.away_since = None
+                    return cast("T", result)
+                wait = retry_after(answer.header(b"retry-after"), datetime.now(UTC))
+            if self.away_since is None:
+                self.away_since = loop.time()
+            trial = Trial(number, loop.time() - began, status, fault, wait)
+            wait = pause(call.policy, trial, chance(self._salt, next(self._count)))
+            if wait is None:
+                raise ApiAway(reason, status)
+            await asyncio.sleep(wait)
+        raise AssertionError
+
+    async def claim(self, request: ClaimRequest, token: Token, policy: RetryPolicy | None = None) -> ClaimReply:
+        """Ask for work; the server may take `wait_s` to answer."""
+        target = path("workloads", "claim")
+        call = Call(
+            "POST", target, encode_json(request), policy or RetryPolicy(), vital=True, timeout_s=request.wait_s + 10
+        )
+        return await self.call(call, token, reader(ClaimReply))
+
+    async def close(self) -> None:
+        """End all connections. Twice is fine."""
+        for wire in self._wires.values():
+            await wire.close()
+
+    async def _exchange(self, call: Call, token: Token) -> Answer:
+        headers = token.line + f"{self._headers}correlation-id: {self._correlation()}\r\n".encode("ascii")
+        wire = self._wires[call.vital]
+        answer = await wire.exchange(call.method, call.target, headers, call.body, call.timeout_s)
+        fresh = answer.header(b"refreshed-api-token")
+        if fresh:
+            with contextlib.suppress(ValueError):  # not a token: the old one is no worse
+                token.replace(fresh)
+        return answer
+
+    def _correlation(self) -> str:
+        """Give an id as a uuid7 is written: time first, so that logs sort, and unlike any other's."""
+        stamp = f"{time.time_ns() // 1_000_000:012x}"
+        rest = f"{next(self._count) & 0xFFF:03x}"
+        salt = self._salt.hex()
+        return f"{stamp[:8]}-{stamp[8:]}-7{rest}-8{salt[:3]}-{salt[3:15]}"
+
+
+def _judge(answer: Answer, read: Callable[[Answer], T], *, unanswered: bool) -> tuple[T | None, int | None, str]:
+    """Give the result, or the status to try again for and why. A refusal is raised."""
+    status = answer.status
+    if 200 <= status < 300:  # noqa: PLR2004 - what HTTP calls a success
+        try:
+            return read(answer), None, ""
+        except (msgspec.MsgspecError, ValueError, LookupError) as error:
+            return None, 502, f"an answer that cannot be read: {error}"
+    body = error_body(answer)
+    if body is None:
+        return None, status if status >= 500 else 502, f"{status} that is no answer of this API"  # noqa: PLR2004 - HTTP
+    if status >= 500 or status in {408, 425, 429}:  # noqa: PLR2004 - HTTP
+        return None, status, f"{status} {refusal(body).message}"
+    raise ApiRefused(status, refusal(body), body.detail, own=own_doing(status, unanswered_before=unanswered))
+
+
+def error_body(answer: Answer) -> ErrorBody | None:
+    """Give an error's body, if it is one of this API's: JSON by its type, parameters or not, and with a `detail`."""
+    kind = (answer.header(b"content-type") or "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        return None
+    try:
+        return msgspec.json.decode(answer.body, type=ErrorBody)
+    except msgspec.MsgspecError:
+        return None
+
+
+def nothing(_: Answer) -> None:
+    """Read an answer whose status says it all."""
+
+
+def reader(kind: type[T]) -> Callable[[Answer], T]:
+    """Give what reads a JSON body as this type."""
+    found = _READERS.get(kind)
+    if found is None:
+        decoder = msgspec.json.Decoder(kind)
+        found = _READERS[kind] = lambda answer: decoder.decode(answer.body)
+    return found
+
+
+def _stop_header(answer: Answer) -> str | None:
+    return answer.header(b"taskhand-stop")
+
+
+_READERS: dict[Any, Callable[[Answer], Any]] = {}
+
+
+class AttemptApi:
+    """The API in one attempt's name: with its token, and with the patience its questions have."""
+
+    def __init__(self, client: Client, ti_id: UUID, token: str, patience: RetryPolicy) -> None:
+        self.client = client
+        self.ti_id = ti_id
+        self.token = Token(token)
+        self._patience = patience
+
+    async def get(self, target: str, kind: type[T]) -> T:
+        """Read something."""
+        return await self.client.call(Call("GET", target, None, self._patience), self.token, reader(kind))
+
+    async def ask(self, method: str, target: str, body: object, kind: type[T]) -> T:
+        """Say something, and read what comes back."""
+        call = Call(method, target, encode_json(body), self._patience)
+        return await self.client.call(call, self.token, reader(kind))
+
+    async def do(self, method: str, target: str, body: object = msgspec.UNSET) -> None:
+        """Have something done."""
+        data = None if body is msgspec.UNSET else encode_json(body)
+        await self.client.call(Call(method, target, data, self._patience), self.token, nothing)
+
+    async def read(self, method: str, target: str, read: Callable[[Answer], T]) -> T:
+        """Ask for something that is not in a body."""
+        return await self.client.call(Call(method, target, None, self._patience), self.token, read)
+
+    async def end(self, body: object) -> None:
+        """Say how it ended."""
+        await self.client.call(self._vital("PATCH", "state", body, UNTIL_ANSWERED), self.token, nothing)
+
+    async def upload(self, target: str, data: bytes, policy: RetryPolicy) -> None:
+        """Send bytes as they are."""
+        await self.client.call(Call("PUT", target, data, policy), self.token, nothing)
+
+    async def beat(self, body: TIHeartbeatInfo) -> str | None:
+        """Say that it lives, once. A server of ours may answer with a reason to stop."""
+        call = self._vital("PUT", "heartbeat", body, ONCE)
+        return await self.client.call(call, self.token, _stop_header)
+
+    async def start(self, body: TIEnterRunningPayload) -> TIRunContext:
+        """Ask whether it may run. The answer brings the token that is good for everything else."""
+        call = self._vital("PATCH", "run", body, UNTIL_ANSWERED)
+        return await self.client.call(call, self.token, reader(TIRunContext))
+
+    def _vital(self, method: str, verb: str, body: object, policy: RetryPolicy) -> Call:
+        return Call(method, path("task-instances", self.ti_id, verb), encode_json(body), policy, vital=True)

@@ -1,0 +1,394 @@
+"""One attempt, carried out: the shell around `lifecycle`.
+
+What happens (a child that exits, a frame, an answer of the server's, a deadline) becomes an event; what the core says
+is to be done is done here, by one method each. The order of things is the core's business and none of this module's.
+Every wait is a task of its own, so that nothing here stands in front of anything else: a slow answer delays its asker,
+and a heartbeat delays nobody.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from protocol.codec import Unreadable
+from protocol.errors import RemoteProtocolError
+from protocol.messages.checkpoints import CheckpointTask, StopReason, StopRequest
+from protocol.messages.control import ErrorResponse, ErrorType
+from protocol.messages.shape import Message
+from protocol.session import SupervisorSession
+from protocol.states import TaskInstanceState
+from supervisor import events as ev
+from supervisor import peeking, runtimes, telling
+from supervisor.answers.checkpoints import record as record_checkpoint
+from supervisor.api import ApiError, AttemptApi
+from supervisor.arguments import ArgumentError
+from supervisor.conversation import Conversation
+from supervisor.events import Action
+from supervisor.handlers import error_of
+from supervisor.keeper.children import Child, Ending, SpawnError
+from supervisor.keeper.link import Kind, Scope, SpawnRequest
+from supervisor.keeper.stacks import dump_stacks, kernel_state
+from supervisor.lifecycle import Lifecycle
+from supervisor.logs_records import Source
+from supervisor.machines import Do, Report
+from supervisor.orders import Office, Order, holds_anything, planned
+from supervisor.outcome import ExitContract, exit_of, kind_of, outcome_of
+from supervisor.records import Record, greeting, status_of, usage_of, words_of
+from supervisor.reporting import Reporter
+from supervisor.shipping import Shipper
+from supervisor.stopping import CAPTURE_S, KILL
+
+DRAIN_S = 0.5
+"""How long it may take to read what an ended child has said: it is in a buffer already."""
+REAP_S = 10.0
+LOG_S = 5.0
+
+
+class Attempt:
+    """One attempt. `run` gives its record; `stop` may be called at any time."""
+
+    def __init__(self, office: Office, order: Order) -> None:
+        workload = order.workload
+        self.api = AttemptApi(office.client, workload.ti.id, workload.token, office.patience)
+        self.extended = office.extended or workload.lease is not None
+        self.released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the process is gone: from then on its slot is free."""
+        self._office = office
+        self._order = order
+        self._loop = asyncio.get_running_loop()
+        self._core = Lifecycle(order.policy, workload.ti.id.bytes)
+        self._log = office.logs.open(order.log)
+        self._server = Reporter(self.api, self._log, self._fire, (office.hostname, office.unixname))
+        self._shipper = Shipper(self.api, order.log)
+        self._noted = False
+        self._plan: runtimes.SpawnPlan | None = None
+        self._child: Child | None = None
+        self._talk: Conversation | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = 0.0
+        self._began = self._loop.time()
+        self._exited = 0.0
+        self._finished: asyncio.Future[None] = self._loop.create_future()
+        self._why = ""
+
+    @property
+    def ti_id(self) -> UUID:
+        """Whose attempt this is."""
+        return self._order.workload.ti.id
+
+    async def run(self) -> Record:
+        """Make the attempt, and come back when the server knows how it ended."""
+        self._fire(ev.Begun())
+        try:
+            await self._finished
+            return await self._conclude()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._child is not None:  # nothing, unless a fault of ours or a cancellation brought us here
+                self._office.keeper.kill(self._child, KILL, Scope.TREE)
+            self._free()
+
+    def stop(self, reason: StopReason, grace_s: float | None = None) -> None:
+        """Have it end, with this reason. A second, shorter stop shortens the first one's patience."""
+        if not self._core.finished:
+            self._fire(ev.StopAsked(reason, grace_s))
+
+    # --- the core and its actions ---------------------------------------------------------------------------------
+
+    def _fire(self, event: ev.Event) -> list[Action]:
+        actions = self._core.handle(event, self._loop.time())
+        for action in actions:
+            self._ACTIONS[action.do](self, action)
+        self._arm()
+        return actions
+
+    def _arm(self) -> None:
+        """Come back at the next deadline. A timer that is too early stays: it finds nothing due, and sets the next."""
+        deadline = self._core.next_deadline()
+        if self._core.finished or deadline is None:
+            return
+        if self._timer is None or deadline < self._armed:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._armed = deadline
+            self._timer = self._loop.call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if not self._core.finished:
+            self._fire(ev.Tick())
+
+    def _go(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._went)
+
+    def _went(self, task: "asyncio.Task[None]") -> None:
+        """A fault of ours ends the attempt's supervision loudly; it is never waited for in silence."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not self._finished.done():
+            self._finished.set_exception(error)
+
+    def _do_spawn(self, _: Action) -> None:
+        self._go(self._spawn())
+
+    def _do_start(self, _: Action) -> None:
+        lease = self._order.workload.lease
+        self._go(self._server.start(self._pid, self._office.lease_s if lease is None else lease.seconds))
+
+    def _do_greet(self, _: Action) -> None:
+        context = self._server.context
+        if self._talk is not None and context is not None:
+            now = datetime.now(UTC)
+            self._talk.greet(greeting(self._order.workload, context, self._office.hostname, now))
+
+    def _do_signal(self, action: Action) -> None:
+        if self._child is not None and self._plan is not None:
+            group = Scope.GROUP if self._plan.stops_group else Scope.LEADER
+            self._note("warning", "the child is sent a signal", signal=action.signal, reason=self._core.reason)
+            self._office.keeper.kill(self._child, action.signal, Scope.TREE if action.signal == KILL else group)
+
+    def _do_capture(self, _: Action) -> None:
+        if self._child is not None:
+            self._go(self._capture(self._child))
+
+    def _do_look(self, _: Action) -> None:
+        """Whether the child has read its greeting: then nothing of ours waits in its socket."""
+        child = self._child
+        if child is None or child.frames_fd is None or self._talk is None:
+            return
+        if self._talk.unsent == 0 and peeking.unread(child.frames_fd) == 0:
+            self._fire(ev.Heard())
+
+    def _do_hang_up(self, _: Action) -> None:
+        if self._talk is not None:
+            self._talk.hang_up()
+
+    def _do_release(self, _: Action) -> None:
+        if self._talk is not None:
+            self._talk.close()
+        self._free()
+
+    def _do_report(self, _: Action) -> None:
+        found = self._core.verdict
+        assert found is not None  # noqa: S101 - the core decides before it asks for the report
+        why = self._why or words_of(self._child)
+        body = telling.verdict(found, datetime.now(UTC), why=why, reason=self._core.reason, extended=self.extended)
+        self._go(self._report(body))
+
+    def _do_beat(self, _: Action) -> None:
+        self._go(self._server.beat(self._pid))
+
+    def _do_finish(self, _: Action) -> None:
+        if not self._finished.done():
+            self._finished.set_result(None)
+
+    def _do_nothing(self, _: Action) -> None:
+        """Done by whoever fired the event: the question that is answered so."""
+
+    _ACTIONS: Mapping[Do, Callable[["Attempt", Action], None]] = {
+        Do.SPAWN: _do_spawn,
+        Do.START: _do_start,
+        Do.GREET: _do_greet,
+        Do.CAPTURE: _do_capture,
+        Do.SIGNAL: _do_signal,
+        Do.TELL: _do_nothing,
+        Do.REFUSE: _do_nothing,
+        Do.REPORT: _do_report,
+        Do.BEAT: _do_beat,
+        Do.LOOK: _do_look,
+        Do.HANG_UP: _do_hang_up,
+        Do.RELEASE: _do_release,
+        Do.FINISH: _do_finish,
+    }
+
+    # --- the child ------------------------------------------------------------------------------------------------
+
+    @property
+    def _pid(self) -> int:
+        """Whom the server is told of: the child where it was there first, else the worker."""
+        return self._office.pid if self._child is None or not self._order.policy.talks else self._child.pid
+
+    async def _spawn(self) -> None:
+        try:
+            plan = self._plan = await planned(self._order, self.api, self._server.context)
+            kind = Kind.PYTHON if plan.forks else Kind.EXEC
+            order = self._order
+            request = SpawnRequest(
+                str(self.ti_id), kind, plan.argv, dict(plan.env), plan.cwd, plan.frames, order.limits
+            )
+            child = self._child = await self._office.keeper.spawn(request)
+        except (SpawnError, ArgumentError, ApiError, runtimes.UnfitError, OSError) as error:
+            self._why = str(error)
+            self._note("error", "the child could not be started", why=self._why)
+            self._fire(ev.Unspawned())
+        else:
+            self._connect(child, plan)
+            self._fire(ev.Spawned())
+
+    def _connect(self, child: Child, plan: runtimes.SpawnPlan) -> None:
+        for warning in child.warnings:
+            self._note("warning", warning)
+        self._log.attach(child.stdout_fd, Source.STDOUT)
+        self._log.attach(child.stderr_fd, Source.STDERR)
+        if child.frames_fd is not None and child.logs_fd is not None:
+            self._log.attach(child.logs_fd, Source.LOG)
+            self._talk = Conversation(child.frames_fd, SupervisorSession(allowed=plan.allowed), self, self)
+        child.exited.add_done_callback(lambda _: self._gone(child))
+        child.ended.add_done_callback(lambda _: self._gone(child))
+
+    def _gone(self, child: Child) -> None:
+        """The process ended and its slot is free. What it said is in a buffer, and is heard before its end is."""
+        if not self.released.done():
+            self._exited = self._loop.time()
+            self._free()
+        self._settle(child)
+
+    def _free(self) -> None:
+        if not self.released.done():
+            self.released.set_result(None)
+
+    def _settle(self, child: Child) -> None:
+        if self._core.gone:
+            return
+        talk, late = self._talk, self._loop.time() - self._exited > DRAIN_S
+        speaking = talk is not None and not talk.ended and (talk.busy or peeking.readable(child.frames_fd or 0))
+        # Whether it was out of memory is known a moment after its end is, when its group has been looked at.
+        unclear = not child.ended.done() and child.exited.result().signal == signal.SIGKILL
+        if (speaking or unclear) and not late:
+            self._loop.call_later(0.001, self._settle, child)
+            return
+        if holds_anything(self._order.checkpoints):
+            self._fire(ev.Saved())
+        code, number, oom = status_of(child)
+        contract = ExitContract(zero_is_success=False) if self._plan is None else self._plan.contract
+        self._fire(ev.Exited(exit_of(code, number, contract, out_of_memory=oom)))
+
+    async def _capture(self, child: Child) -> None:
+        if not await dump_stacks(child, CAPTURE_S):
+            self._note("warning", "where the child stands", threads=kernel_state(child.pid))
+
+    # --- what is heard of the child (conversation.Listener) -------------------------------------------------------
+
+    def heard(self) -> None:
+        """The first frame shows that it is up."""
+        if not self._core.up:
+            self._fire(ev.Heard())
+
+    def hung_up(self) -> None:
+        """It closed its end."""
+        self._fire(ev.HungUp())
+
+    def broke(self, fault: RemoteProtocolError) -> None:
+        """It broke the protocol: this attempt fails, and only this one."""
+        self._why = f"{type(fault).__name__}: {fault}"
+        self._note("error", "the child broke the protocol", why=self._why)
+        self._fire(ev.Broke())
+
+    def unreadable(self, event: Unreadable) -> None:
+        """A question was refused."""
+        self._note("warning", "a question could not be read", why=f"{type(event.fault).__name__}: {event.fault}")
+
+    # --- what its questions reach (answers.Desk) ------------------------------------------------------------------
+
+    async def speak(self, message: Message) -> ErrorResponse | None:
+        """Take the task's word: the first one that the server accepts stands."""
+        state = TaskInstanceState(getattr(message, "state"))  # noqa: B009 - every terminal message has one
+        if not any(action.do is Do.TELL for action in self._fire(ev.Spoke(state))):
+            self._note("warning", "a further terminal message is refused", state=state, said=self._core.said)
+            text = f"this attempt ends as {self._core.said or 'the server said'}: {state} comes too late"
+            return ErrorResponse(ErrorType.GENERIC_ERROR, {"status_code": 409, "message": text, "detail": None})
+        try:
+            if isinstance(message, CheckpointTask) and not self.extended and (message.data or message.blob):
+                await record_checkpoint(self, message)
+            refused = await self._server.end(telling.said(message, datetime.now(UTC), extended=self.extended))
+        except Exception:  # it was not told, whatever kept it; the task may say something else
+            self._fire(ev.Declined())
+            raise
+        return None if refused is None else error_of(type(message), refused)
+
+    def limit(self, seconds: float) -> None:
+        """Set the execution timeout."""
+        self._fire(ev.Limited(seconds))
+
+    def progress(self) -> None:
+        """Note a sign of life."""
+        self._fire(ev.Progressed())
+
+    def saved(self) -> None:
+        """Note a checkpoint."""
+        self._fire(ev.Saved())
+
+    def stop_request(self) -> StopRequest | None:
+        """Give the stop under way."""
+        stop, reason = self._core.stop, self._core.reason
+        if stop is None or reason is None:
+            return None
+        left = timedelta(seconds=max(stop.deadline - self._loop.time(), 0.0))
+        return StopRequest(reason, datetime.now(UTC) + left)
+
+    def mask(self, value: object) -> None:
+        """Hide a value in the log."""
+        self._log.masker.add(value)
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    async def _report(self, body: telling.Body) -> None:
+        await self._server.end(body)
+
+    async def _conclude(self) -> Record:
+        if self._timer is not None:
+            self._timer.cancel()
+        ending = await self._ending()
+        if self._talk is not None:
+            await self._talk.wait()
+        record = self._record(ending)
+        self._log.say("info", "the attempt ended", outcome=record.outcome, kind=record.kind, row=record.row)
+        for task in self._tasks:
+            task.cancel()
+        totals = await self._log.finish(LOG_S)
+        await self.ship(totals.written_bytes)
+        return record
+
+    async def ship(self, written: int | None = None) -> None:
+        """Send the server what was added to the log. Where nobody said anything there is nothing to read."""
+        totals = self._log.totals
+        away = self._office.client.away_since is not None
+        if self.extended and not away and (self._noted or totals.read_bytes):
+            await self._shipper.ship(totals.written_bytes if written is None else written)
+
+    async def _ending(self) -> Ending | None:
+        if self._child is None:
+            return None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REAP_S):
+                return await self._child.wait()
+        return None
+
+    def _record(self, ending: Ending | None) -> Record:
+        core, verdict = self._core, self._core.verdict
+        assert verdict is not None  # noqa: S101 - a finished attempt has one
+        outcome = outcome_of(verdict, core.said)
+        return Record(
+            ti_id=self.ti_id,
+            outcome=outcome,
+            kind=kind_of(verdict, outcome),
+            row=verdict.row,
+            reported=core.report is Report.TOLD,
+            reason=core.reason,
+            wall_s=round(self._loop.time() - self._began, 6),
+            questions=0 if self._talk is None else self._talk.asked,
+            frame_bytes=0 if self._talk is None else self._talk.bytes_in,
+            log_bytes=self._log.totals.read_bytes,
+            **usage_of(ending),
+        )
+
+    def _note(self, level: str, event: str, **fields: object) -> None:
+        self._noted = True
+        self._log.say(level, event, **fields)

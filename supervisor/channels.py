@@ -1,0 +1,178 @@
+"""The channel of frames to one child: bytes from its socket to its session's events, and frames back.
+
+The shell around `protocol.session`. Nothing here blocks, and nothing here grows without a bound: what the child does
+not read waits in a buffer, and while that buffer is over its high mark nothing more is read from the child. So a child
+that asks and never reads stops being heard, and costs one buffer. The same brake is offered to the handlers
+(`pause`/`resume`), each under a name of its own, so that neither lifts the other's.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+EventT = TypeVar("EventT")
+EventT_co = TypeVar("EventT_co", covariant=True)
+
+READ_SIZE = 64 * 1024
+READS_AT_ONCE = 8
+HIGH_MARK = 1024 * 1024
+LOW_MARK = 64 * 1024
+_OWN_BRAKE = "unread replies"
+
+
+class Hearing(Protocol[EventT_co]):
+    """What the channel needs of a session."""
+
+    def receive(self, data: bytes) -> Sequence[EventT_co]:
+        """Take bytes."""
+
+    def receive_end(self) -> Sequence[EventT_co]:
+        """Take the end."""
+
+
+class FrameChannel(Generic[EventT]):
+    """One channel. It owns the fd; `on_event` is called for each event, in order, from the loop."""
+
+    def __init__(self, fd: int, session: Hearing[EventT], on_event: Callable[[EventT], None]) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=fd)
+        self._socket.settimeout(0)
+        self._session = session
+        self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        # uvloop stops looking at a socket with its first error, which comes with the last data and before the end.
+        self._to_the_end = not isinstance(self._loop, asyncio.SelectorEventLoop)
+        self._brakes: set[str] = set()
+        self._reading = False
+        self._ended = False
+        self._deaf = False
+        self._unsent = bytearray()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    def open(self) -> None:
+        """Begin to listen. Twice is fine, and so is never."""
+        self._steer()
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the child has not taken yet."""
+        return len(self._unsent)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the child has closed its end, or we ours."""
+        return self._ended
+
+    def pause(self, brake: str) -> None:
+        """Stop reading until this brake is lifted."""
+        self._brakes.add(brake)
+        self._steer()
+
+    def resume(self, brake: str) -> None:
+        """Lift one brake; reading goes on when none is left."""
+        self._brakes.discard(brake)
+        self._steer()
+
+    def send(self, data: bytes) -> None:
+        """Send now what fits and keep the rest. To a child that closed its end it does nothing: reading tells that."""
+        if self._deaf or not data:
+            return
+        if not self._unsent:
+            data = data[self._sent(data) :]
+            if not data or self._deaf:
+                return
+            self._loop.add_writer(self._socket.fileno(), self._writable)
+            self._drained.clear()
+        self._unsent += data
+        if len(self._unsent) > HIGH_MARK:
+            self.pause(_OWN_BRAKE)
+
+    async def drained(self) -> None:
+        """Wait until the child has taken everything, or never will."""
+        await self._drained.wait()
+
+    def finish(self) -> None:
+        """Tell the child that nothing more will come; it may still be heard."""
+        self._stop_sending()
+        if self._socket.fileno() != -1:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """End the channel for both, the keeper's duplicate included. No event comes after this. Twice is fine."""
+        self._ended = True
+        self._steer()
+        self._stop_sending()
+        if self._socket.fileno() != -1:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
+
+    def _steer(self) -> None:
+        wanted = not self._brakes and not self._ended
+        if wanted == self._reading or self._socket.fileno() == -1:
+            return
+        self._reading = wanted
+        if wanted:
+            self._loop.add_reader(self._socket.fileno(), self._readable)
+        else:
+            self._loop.remove_reader(self._socket.fileno())
+
+    def _readable(self) -> None:
+        for _ in range(READS_AT_ONCE if self._to_the_end else 1):
+            if not self._reading or not self._read():
+                return
+        if self._to_the_end:
+            self._loop.call_soon(self._readable)
+
+    def _read(self) -> bool:
+        """Read once: whether there may be more."""
+        try:
+            data = self._socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return False
+        except ConnectionError:  # it died with our replies unread
+            data = b""
+        self.bytes_in += len(data)
+        if data:
+            events = self._session.receive(data)
+        else:
+            self._ended = True
+            self._steer()
+            events = self._session.receive_end()
+        for event in events:
+            if self._socket.fileno() == -1:
+                return False  # closed by what the one before meant
+            self._on_event(event)
+        return bool(data)
+
+    def _writable(self) -> None:
+        del self._unsent[: self._sent(self._unsent)]
+        if not self._unsent:
+            self._loop.remove_writer(self._socket.fileno())
+            self._drained.set()
+        if len(self._unsent) <= LOW_MARK:
+            self.resume(_OWN_BRAKE)
+
+    def _sent(self, data: bytes | bytearray) -> int:
+        try:
+            count = self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:  # it closed its end, or died: what it said before is still read
+            self._stop_sending()
+            return 0
+        self.bytes_out += count
+        return count
+
+    def _stop_sending(self) -> None:
+        self._deaf = True
+        if self._unsent and self._socket.fileno() != -1:
+            self._loop.remove_writer(self._socket.fileno())
+        self._unsent.clear()
+        self._drained.set()
+        self.resume(_OWN_BRAKE)

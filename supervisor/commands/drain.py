@@ -1,0 +1,43 @@
+"""`worker drain`: have this machine's workers finish."""
+
+import signal
+import time
+
+import click
+import msgspec
+
+from supervisor.commands.settings_options import loaded, with_settings
+from supervisor.running import workers
+
+
+@click.command()
+@with_settings
+@click.option("--wait", "wait_s", type=float, default=None, metavar="S", help="Wait for them to end, so long at most.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(  # noqa: PLR0913 - one parameter for each flag
+    *,
+    config: str | None,
+    show_settings: bool,
+    api: str | None,
+    state_dir: str | None,
+    wait_s: float | None,
+    as_json: bool,
+) -> None:
+    """Ask every worker of this state directory to claim no more, stop its attempts with a checkpoint, and end.
+
+    Exit codes: 0 all were asked (and ended, with --wait); 1 some still run when the wait is over.
+    """
+    settings = loaded(config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings).settings
+    found = list(workers(settings.state_dir))
+    for each in found:
+        signal.pidfd_send_signal(each.pidfd, signal.SIGTERM)
+    until = time.monotonic() + (wait_s or 0.0)
+    ended = {each.pid for each in found if wait_s is not None and each.ended(max(until - time.monotonic(), 0.0))}
+    if as_json:
+        told = [{"name": each.name, "pid": each.pid, "ended": each.pid in ended} for each in found]
+        click.echo(msgspec.json.encode({"workers": told}).decode())
+    else:
+        for each in found:
+            state = "asked to finish" if wait_s is None else "ended" if each.pid in ended else "still runs"
+            click.echo(f"{each.name} ({each.pid}): {state}")
+    raise SystemExit(int(wait_s is not None and len(ended) < len(found)))

@@ -1,0 +1,55 @@
+"""`worker run`: a long-lived worker."""
+
+import click
+
+from supervisor.commands.settings_options import BadSettings, loaded, with_settings
+from supervisor.keeper.process import KeeperError
+from supervisor.records import Record
+from supervisor.running import NoTokenError, announce, run, work
+from supervisor.settings import notify_socket
+
+
+@click.command()
+@with_settings
+@click.option("--slots", type=click.IntRange(1), help="How many attempts at a time.")
+@click.option("--queues", metavar="A,B", help="The queues to take work from.")
+@click.option("--source", type=click.Choice(["claim", "stdin"]), help="Where workloads come from.")
+@click.option("--token", metavar="TOKEN", help="The worker token. Better in TASKHAND_WORKER_TOKEN: flags can be seen.")
+@click.option("--name", metavar="NAME", help="Who this worker is.")
+@click.option("--ready-fd", type=int, metavar="FD", help="Write a line there when it is ready.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line for each attempt.")
+def command(*, config: str | None, show_settings: bool, ready_fd: int | None, as_json: bool, **given: object) -> None:
+    """Take workloads and carry them out, until SIGTERM.
+
+    SIGTERM (or SIGINT) drains: nothing more is claimed, every attempt is asked to stop and is reported. A second one
+    shortens patience, and never the accounting.
+
+    Exit codes: 0 all attempts were told of; 1 some could not be within the grace; 2 the call could not be carried out.
+    """
+    queues = given.pop("queues")
+    flags = {
+        "api.url": given.pop("api"),
+        "worker.queues": queues.split(",") if isinstance(queues, str) else None,
+        **{f"worker.{name}": value for name, value in given.items()},
+    }
+    settings = loaded(config, flags, show=show_settings).settings
+
+    def tell(record: Record) -> None:
+        from supervisor.commands.exec import line  # noqa: PLC0415 - the line's shape is `exec`'s
+
+        click.echo(line(record) if as_json else f"{record.ti_id} {record.outcome} {record.kind or ''}".rstrip())
+
+    def ready(name: str) -> None:
+        click.echo(f"worker {name} ready: {settings.worker.slots} slots, {settings.api.url}", err=True)
+        announce(name, ready_fd, notify_socket())
+
+    def complain(text: str) -> None:
+        click.echo(f"worker: {text}", err=True)
+
+    try:
+        undelivered = run(work(settings, None, tell, complain, ready))
+    except (NoTokenError, KeeperError, ValueError) as error:
+        raise BadSettings(str(error)) from error
+    if undelivered:
+        complain(f"{undelivered} attempts could not be told of")
+        raise SystemExit(1)

@@ -1,0 +1,41 @@
+"""The flags that commands share, and how they become settings."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from supervisor.settings import Loaded, SettingsError, load
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class BadSettings(click.ClickException):
+    """What is wrong with the settings. Exit 2: the call could not be carried out."""
+
+    exit_code = 2
+
+
+def with_settings(command: F) -> F:
+    """Add the options that every command with settings has."""
+    for option in (
+        click.option("--show-settings", is_flag=True, help="Print every setting and where it came from, and end."),
+        click.option("--config", metavar="FILE", help="Instead of taskhand.toml in the current directory."),
+        click.option("--state-dir", metavar="DIR", help="Where logs, checkpoints and the like are kept."),
+        click.option("--api", metavar="URL", help="The execution API."),
+    ):
+        command = option(command)
+    return command
+
+
+def loaded(config: str | None, flags: dict[str, object], *, show: bool) -> Loaded:
+    """Read the settings; print them and end when that was asked for."""
+    try:
+        found = load(flags, config)
+    except SettingsError as error:
+        raise BadSettings(str(error)) from error
+    if show:
+        for line in found.lines():
+            click.echo(line)
+        raise SystemExit(0)
+    return found

@@ -1,0 +1,94 @@
+"""Gathers the facts about this machine and its server for `worker doctor`. It changes nothing, and takes no work."""
+
+import asyncio
+import contextlib
+import resource
+import tempfile
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from protocol.http.workloads import ClaimRequest
+from supervisor.api import ApiAway, ApiError, Call, Client, Token
+from supervisor.checkup import MachineFacts
+from supervisor.http1 import Answer
+from supervisor.keeper import cgroups
+from supervisor.keeper.client import KeeperClient, KeeperError, KeeperSettings
+from supervisor.opening import client_of
+from supervisor.retrying import RetryPolicy
+from supervisor.settings import Loaded, Settings, child_environment
+
+BRIEF = RetryPolicy(tries=1, patience_s=0.0)
+NOBODYS_QUEUE = "taskhand doctor"
+"""A claim that nothing answers to shows whether the token is good, and claims nothing."""
+
+
+def examine(loaded: Loaded) -> MachineFacts:
+    """Look at everything."""
+    return asyncio.run(_examine(loaded))
+
+
+async def _examine(loaded: Loaded) -> MachineFacts:
+    settings = loaded.settings
+    keeper_fault, keeper_s = await _keeper(settings)
+    group = cgroups.own_group()
+    facts: dict[str, Any] = {
+        "keeper_fault": keeper_fault,
+        "keeper_s": keeper_s,
+        "cgroup": None if group is None else str(group),
+        "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "slots": settings.worker.slots,
+        "url": settings.api.url,
+        "url_named": "api.url" in loaded.origins,
+    }
+    client = client_of(settings.api)
+    try:
+        skew_s = await _skew(client)
+    except ApiError as error:
+        return MachineFacts(**facts, server_fault=str(error))
+    else:
+        token = settings.worker.token
+        fault = None if token is None else await _token(client, token)
+        return MachineFacts(**facts, skew_s=skew_s, token_given=token is not None, token_fault=fault)
+    finally:
+        await client.close()
+
+
+async def _keeper(settings: Settings) -> tuple[str | None, float]:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        wished = KeeperSettings(folder, entry=settings.keeper.entry, env=child_environment(settings))
+        keeper = KeeperClient(wished)
+        try:
+            await keeper.start()
+        except KeeperError as error:
+            return str(error), time.monotonic() - began
+        else:
+            return None, time.monotonic() - began
+        finally:
+            await keeper.stop()
+
+
+async def _skew(client: Client) -> float | None:
+    """Ask after the server's health; its `Date` says how our clocks differ."""
+
+    def read(answer: Answer) -> float | None:
+        with contextlib.suppress(ValueError, TypeError):
+            said = parsedate_to_datetime(answer.header(b"date") or "")
+            # The header has whole seconds: on average it is half of one behind.
+            return (datetime.now(UTC) - said).total_seconds() - 0.5
+        return None
+
+    return await client.call(Call("GET", "/health", None, BRIEF), Token("none"), read)
+
+
+async def _token(client: Client, token: str) -> str | None:
+    request = ClaimRequest(worker="doctor", queues=[NOBODYS_QUEUE], slots=1, wait_s=0.0)
+    try:
+        await client.claim(request, Token(token), BRIEF)
+    except ApiAway as away:
+        return f"could not be tried: {away}"
+    except (ApiError, ValueError) as error:
+        return str(error)
+    return None

@@ -1,0 +1,68 @@
+"""Heartbeats: when to send one, what its answer means, and when the lease ends that they keep.
+
+**Theory.** The server believes that an attempt runs for the length of its lease after each heartbeat. So a beat goes
+out well within it, at a moment of its own (thousands of attempts started together must not beat together), and never
+at once after `/run`, which was a beat itself. An answer either keeps the lease, ends the attempt, or says nothing about
+it: a proxy's error page, a refused token and a dead network are no word of the server's on this attempt, however their
+status codes look.
+"""
+
+import zlib
+from enum import StrEnum
+
+JITTER = 0.2
+SHARE = 1 / 4
+"""Of the lease: how far beats are apart at most."""
+AGAIN = 1 / 12
+"""Of the lease: how soon a beat that was not answered is sent again. Several tries fit before the fence."""
+FENCE = 2 / 3
+"""Of the lease: when to begin to stop, if not even later."""
+SOONEST_S = 0.05
+
+
+class Word(StrEnum):
+    """What an answer to a heartbeat says."""
+
+    LIVES = "lives"
+    REFUSED = "refused"
+    """The server said it: this attempt is not to run."""
+    NOTHING = "nothing"
+
+
+REFUSALS = frozenset({404, 409, 410})
+
+
+def meaning(status: int | None, *, understood: bool) -> Word:
+    """Read an answer: its status (None: there was none), and whether its body was one of this API's."""
+    if status is None:
+        return Word.NOTHING
+    if status in REFUSALS and understood:
+        return Word.REFUSED
+    return Word.LIVES if 200 <= status < 300 else Word.NOTHING  # noqa: PLR2004 - what HTTP calls a success
+
+
+def interval(lease_s: float, wished_s: float) -> float:
+    """How long from one beat to the next, before jitter."""
+    return max(min(lease_s * SHARE, wished_s), SOONEST_S)
+
+
+def again(lease_s: float, wished_s: float) -> float:
+    """How long from a beat that was not answered to the next one, before jitter."""
+    return max(min(lease_s * AGAIN, wished_s), SOONEST_S)
+
+
+def chance(seed: bytes, number: int) -> float:
+    """A number in [0, 1) that differs from attempt to attempt and from beat to beat, and needs no source of chance."""
+    return zlib.crc32(number.to_bytes(8, "big"), zlib.crc32(seed)) / 2**32
+
+
+def next_beat(now: float, every_s: float, seed: bytes, number: int) -> float:
+    """When to beat next: jittered, and the first one anywhere in its interval, to spread what started together."""
+    if number == 0:
+        return now + every_s * (0.5 + 0.5 * chance(seed, number))
+    return now + every_s * (1 - JITTER + 2 * JITTER * chance(seed, number))
+
+
+def fence_at(heard: float, lease_s: float, grace_s: float) -> float:
+    """When to begin to stop without word from the server: early enough to be gone when the lease ends."""
+    return heard + max(lease_s - grace_s, lease_s * FENCE)

@@ -1,0 +1,126 @@
+"""`python -m supervisor.keeper`: import what children need, say that it is done, and serve.
+
+Started by the supervisor with the link as an inherited fd; not for people. Imports are few on purpose: each page of
+this process is a page of each child.
+"""
+
+import argparse
+import contextlib
+import faulthandler
+import gc
+import importlib
+import io
+import os
+import resource
+import signal
+import socket
+import stat
+import sys
+import sysconfig
+import traceback
+from itertools import count
+
+from supervisor.keeper.cgroups import Group, Groups, own_group
+from supervisor.keeper.identity import start_time
+from supervisor.keeper.link import Link, Ready, Refused
+from supervisor.keeper.loop import Keeper, catch_signals
+from supervisor.keeper.native import become_subreaper, set_dumpable
+from supervisor.keeper.plumbing import REPORT_FD, Entry, handled_signals
+from supervisor.keeper.spawning import Workshop
+
+
+def main() -> int:
+    """Serve one link; 0 when it ended as it should."""
+    options = _options()
+    nowhere = _occupy_low_fds()
+    link = Link(socket.socket(fileno=options.link_fd))
+    os.set_inheritable(options.link_fd, False)  # noqa: FBT003 - the signature is the standard library's
+    warnings: list[str] = []
+    entry = _load(options.entry, link)
+    if entry is None:
+        return 1
+    for module in options.preload:
+        _preload(module, warnings)
+    nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (nofile[1], nofile[1]))
+    become_subreaper()
+    set_dumpable(allowed=False)
+    _prepare_streams()
+    faulthandler.enable(file=2)
+    faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)  # `stacks` asks by this signal
+    groups = Groups(options.cgroup) if options.cgroup else None
+    home = Group(str(own_group())) if groups else None
+    wakeup = catch_signals()
+    workshop = Workshop(entry, options.tmp_root, nowhere, groups, home, nofile, handled_signals(), os.environ, count(1))
+    gc.collect()
+    gc.disable()
+    gc.freeze()
+    link.send(Ready(os.getpid(), start_time(os.getpid()), _imported(), warnings))
+    Keeper(link, workshop, wakeup, options.orphan_grace).serve()
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="supervisor.keeper")
+    parser.add_argument("--entry", required=True)
+    parser.add_argument("--preload", action="append", default=[])
+    parser.add_argument("--link-fd", type=int, required=True)
+    parser.add_argument("--tmp-root", required=True)
+    parser.add_argument("--cgroup", default=None)
+    parser.add_argument("--orphan-grace", type=float, default=10.0)
+    return parser.parse_args()
+
+
+def _occupy_low_fds() -> int:
+    """Leave no fd up to REPORT_FD free, so that placing a child's ends there never overwrites another: the first above.
+
+    All of them lead nowhere.
+    """
+    while (fd := os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)) <= REPORT_FD:
+        pass
+    return fd
+
+
+def _load(name: str, link: Link) -> Entry | None:
+    module, _, attribute = name.partition(":")
+    try:
+        entry: Entry = getattr(importlib.import_module(module), attribute)
+    except BaseException:  # noqa: BLE001 - an import can raise anything, SystemExit too
+        link.send(Refused(f"{name} cannot be imported: {traceback.format_exc(limit=-3)}"[:8000]))
+        return None
+    return entry
+
+
+def _preload(module: str, warnings: list[str]) -> None:
+    try:
+        importlib.import_module(module)
+    except BaseException as error:  # noqa: BLE001 - as above; a module for speed must not cost the service
+        warnings.append(f"{module} could not be preloaded: {type(error).__name__}: {error}"[:2000])
+
+
+def _prepare_streams() -> None:
+    """Once, for all children: what they print is told by lines, whatever it is made of."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
+def _imported() -> list[tuple[str, int, int]]:
+    """Name the files that came from outside the standard library."""
+    standard = sysconfig.get_path("stdlib") + os.sep
+    packages = sysconfig.get_path("purelib") + os.sep
+    found = []
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if not isinstance(path, str) or (path.startswith(standard) and not path.startswith(packages)):
+            continue
+        with contextlib.suppress(OSError):
+            facts = os.stat(path)
+            if stat.S_ISREG(facts.st_mode):
+                found.append((path, facts.st_mtime_ns, facts.st_ino))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

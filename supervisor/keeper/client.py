@@ -1,0 +1,290 @@
+"""The supervisor's side of the keeper: start one, have it spawn, learn how each child ended, whatever happens to it.
+
+    client = KeeperClient(KeeperSettings(...), on_warning=print)
+    await client.start()
+    child = await client.spawn(SpawnRequest("attempt-1", Kind.PYTHON))
+    client.kill(child, signal.SIGTERM, Scope.LEADER)
+    ending = await child.wait()
+    await client.stop()
+
+The caller owns the channel ends of a `Child` and closes them; the pidfd is ours. Three things can happen to a keeper
+behind the caller's back, and none of them loses an attempt:
+
+- it dies: its children have fallen to us (we are their subreaper), and `fosterage` does for them what the keeper did;
+- what it has imported changes on disk: the next spawn waits for a fresh one, and the old one ends with its last child;
+- it cannot be started (the new code does not import): spawning fails and says why, those who run are not touched.
+"""
+
+import asyncio
+import contextlib
+import errno
+import functools
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from itertools import count
+
+import msgspec
+
+from supervisor.keeper import cgroups
+from supervisor.keeper.children import Child, Ending, SpawnError
+from supervisor.keeper.fosterage import Fosterage
+from supervisor.keeper.link import (
+    Exited,
+    Kill,
+    Kind,
+    Packet,
+    Reaped,
+    Release,
+    Scope,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+    SpawnRequest,
+    TooLargeError,
+    ToSupervisor,
+)
+from supervisor.keeper.native import become_subreaper
+from supervisor.keeper.process import KeeperError, KeeperProcess, KeeperSettings, Pending
+from supervisor.keeper.reserve import FdReserve
+
+__all__ = [
+    "Child", "Ending", "KeeperClient", "KeeperError", "KeeperSettings", "Kind", "Scope", "SpawnError", "SpawnRequest",
+]  # fmt: skip
+
+
+class KeeperClient:
+    """The keeper that serves, those that end with their last child, and every child of all of them."""
+
+    def __init__(self, settings: KeeperSettings, on_warning: Callable[[str], None] = lambda _: None) -> None:
+        self.children: dict[str, Child] = {}
+        self._settings = settings
+        self._warn = on_warning
+        self._numbers = count(1)
+        self._reserve = FdReserve()
+        self._serving: KeeperProcess | None = None
+        self._keepers: set[KeeperProcess] = set()
+        self._starting: asyncio.Task[KeeperProcess] | None = None
+        self._foster: Fosterage | None = None
+        self._place: str | None = None
+        self._chores: set[asyncio.Future[None]] = set()
+        self._checked = 0.0
+        self._stopped = False
+
+    @property
+    def keeper_pids(self) -> list[int]:
+        """Name the keepers that live."""
+        return sorted(keeper.pid for keeper in self._keepers)
+
+    @property
+    def serving_pid(self) -> int | None:
+        """Name the keeper that would get the next child."""
+        return self._serving.pid if self._serving else None
+
+    @property
+    def pending(self) -> list[str]:
+        """Name the attempts that are being started."""
+        return [pending.request.attempt for keeper in self._keepers for pending in keeper.pending.values()]
+
+    async def start(self) -> None:
+        """Start the first keeper. Raises KeeperError when it cannot; starting twice is fine."""
+        self._stopped = False
+        if self._foster is None:
+            become_subreaper()
+            if self._settings.cgroup == "auto":
+                self._place = cgroups.prepare()
+                self._settings = msgspec.structs.replace(self._settings, cgroup=self._place)
+            self._foster = Fosterage(self._settings.cgroup, lambda: self.keeper_pids, self._end)
+        await self._server()
+
+    async def spawn(self, request: SpawnRequest) -> Child:
+        """Start a child, or raise SpawnError. When this is cancelled the child is killed, if it came to be.
+
+        A keeper that dies with our wish in its hands may have forked or not. A child that speaks frames has done
+        nothing before it is greeted, so it is ended, and started again by the next keeper; any other may have run.
+        """
+        child = await self._spawned(request)
+        if child is None and request.frames:
+            child = await self._spawned(request)
+        if child is None:
+            raise SpawnError("the keeper died while starting it", ran=not request.frames)
+        return child
+
+    def kill(self, child: Child, number: int, scope: Scope = Scope.LEADER) -> None:
+        """Signal a child, or its group, or (SIGKILL) all who came from it. Nothing happens when it has ended."""
+        if child.ended.done() or (self._foster is not None and self._foster.deliver(child, number, scope)):
+            return
+        if scope is Scope.LEADER:  # needs nobody: the pidfd is the process
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child.pidfd, number)
+            return
+        keeper = self._keeper_of(child)
+        if keeper is not None:
+            keeper.say(Kill(child.attempt, number, scope))
+
+    def release(self, child: Child) -> None:
+        """Have the keeper close its duplicates: from now on the child notices when the caller closes its ends."""
+        keeper = self._keeper_of(child)
+        if keeper is not None:
+            keeper.say(Release(child.attempt))
+
+    async def stop(self) -> None:
+        """End all children, then the keepers. Twice is fine, and before `start` too."""
+        self._stopped = True
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        children = list(self.children.values())
+        for child in children:
+            self.kill(child, signal.SIGKILL, Scope.TREE)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.stop_within_s):
+                await asyncio.gather(*(child.wait() for child in children))
+        self._serving = None
+        await asyncio.gather(*(self._put_away(keeper) for keeper in list(self._keepers)))
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        if self._place is not None:
+            cgroups.forget(self._place)
+            self._settings = msgspec.structs.replace(self._settings, cgroup="auto")
+            self._place = self._foster = None
+
+    async def _spawned(self, request: SpawnRequest) -> Child | None:
+        """Try once: None when the keeper died over it."""
+        if self._stopped or self._foster is None:
+            raise SpawnError("the keeper is not started, or was stopped")
+        if request.attempt in self.children:
+            raise SpawnError(f"attempt {request.attempt} runs already")
+        try:
+            keeper = await self._server()
+            self._reserve.take()
+        except KeeperError as error:
+            raise SpawnError(str(error)) from error
+        except OSError as error:
+            raise SpawnError(f"no file descriptors for another child: {error.strerror}") from error
+        number = next(self._numbers)
+        answer: asyncio.Future[Child | None] = asyncio.get_running_loop().create_future()
+        keeper.pending[number] = Pending(request, answer)
+        try:
+            keeper.say(Spawn(number, request))
+        except TooLargeError as error:
+            del keeper.pending[number]
+            self._reserve.give_back()
+            raise SpawnError(str(error)) from error
+        try:
+            await asyncio.wait([answer], timeout=self._settings.spawn_within_s)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        if not answer.done():
+            self._warn(f"keeper {keeper.pid} does not answer and is killed; its children fall to us")
+            await keeper.end_now()
+        return await answer
+
+    async def _server(self) -> KeeperProcess:
+        """Give the keeper for the next child: a fresh one if the code on disk is not what the old one imported."""
+        serving, now = self._serving, asyncio.get_running_loop().time()
+        if serving is not None and now - self._checked >= self._settings.recheck_s:
+            self._checked = now
+            changed = await asyncio.to_thread(serving.changed_files)
+            if changed and self._serving is serving:
+                self._warn(f"a new keeper is started, because {changed[0]} has changed")
+                self._serving = None
+                serving.retire()
+        if self._serving is not None:
+            return self._serving
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(self._start_one())
+        return await asyncio.shield(self._starting)
+
+    async def _start_one(self) -> KeeperProcess:
+        keeper = KeeperProcess(self._settings, self._heard, self._gone, self._reserve)
+        self._keepers.add(keeper)
+        try:
+            ready = await keeper.start()
+        finally:
+            if keeper.ready is None:
+                self._keepers.discard(keeper)
+        for warning in ready.warnings:
+            self._warn(warning)
+        self._checked = asyncio.get_running_loop().time()
+        self._serving = keeper
+        return keeper
+
+    async def _put_away(self, keeper: KeeperProcess) -> None:
+        keeper.retire()
+        try:
+            async with asyncio.timeout(self._settings.stop_within_s):
+                await keeper.wait()
+        except TimeoutError:
+            self._warn(f"keeper {keeper.pid} did not end within {self._settings.stop_within_s:g} s and is killed")
+            await keeper.end_now()
+
+    def _keeper_of(self, child: Child) -> KeeperProcess | None:
+        return next((keeper for keeper in self._keepers if child.attempt in keeper.children), None)
+
+    # What keepers say.
+
+    def _heard(self, keeper: KeeperProcess, message: ToSupervisor, packet: Packet) -> None:
+        match message:
+            case Spawned():
+                self._spawn_succeeded(keeper, message, packet)
+            case SpawnFailed(seq, _, reason):
+                self._reserve.give_back()
+                pending = keeper.pending.pop(seq)
+                if not pending.answer.done():
+                    pending.answer.set_exception(SpawnError(reason))
+            case Exited(attempt) if attempt in keeper.children:
+                keeper.children[attempt].tell_exit(message)
+            case Reaped(attempt) if attempt in keeper.children:
+                self._end(keeper.children.pop(attempt), message)
+
+    def _spawn_succeeded(self, keeper: KeeperProcess, message: Spawned, packet: Packet) -> None:
+        pending = keeper.pending.pop(message.seq)
+        if packet.cut or len(packet.fds) != (5 if pending.request.frames else 3):
+            for fd in packet.fds:
+                os.close(fd)
+            keeper.say(Kill(message.attempt, signal.SIGKILL, Scope.TREE))
+            if not pending.answer.done():
+                pending.answer.set_exception(
+                    SpawnError(f"its channels were lost: {os.strerror(errno.EMFILE)}", ran=True)
+                )
+            return
+        child = Child(pending.request, message.pid, packet.fds, message.tmpdir)
+        child.warnings = message.warnings
+        keeper.children[child.attempt] = self.children[child.attempt] = child
+        if pending.answer.done() or self._stopped:  # whoever asked has given up
+            if not pending.answer.done():
+                pending.answer.set_exception(SpawnError("the keeper was stopped", ran=True))
+            child.close_channel_ends()
+            self.kill(child, signal.SIGKILL, Scope.TREE)
+        else:
+            pending.answer.set_result(child)
+
+    def _end(self, child: Child, reaped: Reaped | None) -> None:
+        self.children.pop(child.attempt, None)
+        if reaped is None or reaped.litter:
+            remove = functools.partial(shutil.rmtree, child.tmpdir, ignore_errors=True)
+            chore = asyncio.get_running_loop().run_in_executor(None, remove)
+            self._chores.add(chore)
+            chore.add_done_callback(self._chores.discard)
+        child.tell_end(reaped)
+
+    def _gone(self, keeper: KeeperProcess) -> None:
+        """A keeper has ended: as it should, or with children and wishes in its hands."""
+        self._keepers.discard(keeper)
+        was_serving = self._serving is keeper
+        if was_serving:
+            self._serving = None
+        assert self._foster is not None  # noqa: S101 - keepers are started after it is made
+        for child in keeper.children.values():
+            self._foster.take(child)
+        self._foster.end_strays()
+        for pending in keeper.pending.values():
+            self._reserve.give_back()
+            if not pending.answer.done():
+                pending.answer.set_result(None)
+        if was_serving and not self._stopped:
+            self._warn(
+                f"keeper {keeper.pid} died with {len(keeper.children)} children, which fall to us; another is started"
+            )

@@ -1,0 +1,228 @@
+"""One keeper process, as the supervisor sees it: started by exec, ready when it says so, gone when its pidfd does."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from supervisor.keeper.children import Child
+from supervisor.keeper.fosterage import MARK, mark
+from supervisor.keeper.link import (
+    Link,
+    Packet,
+    Ready,
+    Refused,
+    Retire,
+    SpawnRequest,
+    ToKeeper,
+    ToSupervisor,
+    read_by_supervisor,
+)
+from supervisor.keeper.reserve import FdReserve
+
+LINK_FD = 3
+
+
+class KeeperError(Exception):
+    """No keeper could be started, and why."""
+
+
+class KeeperSettings(msgspec.Struct, frozen=True):
+    """What a keeper is started with. All of it is policy: nothing here is looked up anywhere else."""
+
+    tmp_root: str
+    """Where the children's temporary directories are made. Ours: 0700, on a local file system."""
+    entry: str = "runner.child:main"
+    """What a Python child calls, `module:function`, with the fds of its frames and of its logs (or None and None)."""
+    preload: tuple[str, ...] = ()
+    """Modules imported before the first fork. One that fails is a warning, not the end."""
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """The whole environment of keeper and children. No secrets: a child can read all of it."""
+    python: str = sys.executable
+    cgroup: str | None = "auto"
+    """The cgroup v2 directory for the attempts' groups; "auto" makes one where the machine lets us, None uses none."""
+    ready_within_s: float = 30.0
+    spawn_within_s: float = 60.0
+    """How long a spawn may take before the keeper counts as hung, is killed, and another is asked."""
+    stop_within_s: float = 10.0
+    orphan_grace_s: float = 10.0
+    """How long children get between SIGTERM and SIGKILL when the supervisor has gone and nobody adopts them."""
+    recheck_s: float = 1.0
+    """How often, at most, the imported files are compared with those on disk."""
+
+
+class Pending(msgspec.Struct):
+    """A spawn that was asked for and not answered yet."""
+
+    request: SpawnRequest
+    answer: "asyncio.Future[Child | None]"
+
+
+class KeeperProcess:
+    """One process and its link. It tells `on_message` what the keeper says, and `on_gone` once, when it has ended."""
+
+    def __init__(
+        self,
+        settings: KeeperSettings,
+        on_message: Callable[["KeeperProcess", ToSupervisor, Packet], None],
+        on_gone: Callable[["KeeperProcess"], None],
+        reserve: FdReserve,
+    ) -> None:
+        self.pid = -1
+        self.ready: Ready | None = None
+        self.pending: dict[int, Pending] = {}
+        self.children: dict[str, Child] = {}
+        self._reserve = reserve
+        self._settings = settings
+        self._on_message = on_message
+        self._on_gone = on_gone
+        self._loop = asyncio.get_running_loop()
+        self._first_word: asyncio.Future[Ready | Refused | None] = self._loop.create_future()
+        self._ended: asyncio.Future[int] = self._loop.create_future()
+        self._pidfd = -1
+        self._link: Link | None = None
+
+    async def start(self) -> Ready:
+        """Start it and wait for its word. When this raises, nothing is left of it."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._link = Link(ours)
+        try:
+            with theirs:
+                self.pid = self._exec(theirs.fileno())
+            self._pidfd = os.pidfd_open(self.pid)
+        except OSError as error:
+            self._link.close()
+            raise KeeperError(f"{self._settings.python} could not be started: {error}") from error
+        self._loop.add_reader(self._link.fileno(), self._readable)
+        self._loop.add_reader(self._pidfd, self._over)
+        try:
+            async with asyncio.timeout(self._settings.ready_within_s):
+                word = await self._first_word
+        except TimeoutError:
+            word = Refused(f"it was not ready within {self._settings.ready_within_s:g} s")
+        except asyncio.CancelledError:
+            await self.end_now()
+            raise
+        if isinstance(word, Ready):
+            self.ready = word
+            return word
+        await self.end_now()
+        reason = word.reason if word else f"it ended with status {self._ended.result()} before it was ready"
+        raise KeeperError(f"the keeper for {self._settings.entry} could not be started: {reason}")
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended and been collected."""
+        return self._ended.done()
+
+    def say(self, message: ToKeeper) -> None:
+        """Send; what does not fit waits, and nobody is blocked. Saying something to a dead keeper does nothing."""
+        link = self._link
+        if link is None or link.fileno() == -1:
+            return
+        link.send(message)
+        if link.waiting:
+            self._loop.add_writer(link.fileno(), self._writable)
+
+    def changed_files(self) -> list[str]:
+        """Compare what it has imported with what is on disk. Called in a thread: this is a few hundred stat calls."""
+        changed = []
+        for path, mtime_ns, inode in self.ready.files if self.ready else []:
+            try:
+                now = os.stat(path)
+            except OSError:
+                changed.append(path)
+                continue
+            if (now.st_mtime_ns, now.st_ino) != (mtime_ns, inode):
+                changed.append(path)
+        return changed
+
+    def retire(self) -> None:
+        """Let it end when its last child has."""
+        self.say(Retire())
+
+    async def end_now(self) -> None:
+        """Kill it, if it is there, and wait until it is collected. Children are not touched: they fall to us."""
+        if self.pid > 0 and not self.gone:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            await self.wait()
+
+    async def wait(self) -> int:
+        """Wait until it has ended: its wait status."""
+        return await asyncio.shield(self._ended)
+
+    def _exec(self, link_fd: int) -> int:
+        settings = self._settings
+        argv = [settings.python, "-m", "supervisor.keeper", "--entry", settings.entry, "--link-fd", str(LINK_FD)]
+        argv += ["--tmp-root", settings.tmp_root, "--orphan-grace", str(settings.orphan_grace_s)]
+        argv += [word for module in settings.preload for word in ("--preload", module)]
+        argv += ["--cgroup", settings.cgroup] if settings.cgroup else []
+        Path(settings.tmp_root).mkdir(mode=0o700, parents=True, exist_ok=True)
+        nowhere = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        link = (os.POSIX_SPAWN_DUP2, link_fd, LINK_FD)
+        every = set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
+        return os.posix_spawn(
+            settings.python,
+            argv,
+            {**settings.env, MARK: mark()},
+            file_actions=[nowhere, link],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=every,
+        )
+
+    def _readable(self) -> None:
+        link = self._link
+        assert link is not None  # noqa: S101 - the reader is added after the link is made
+        while True:
+            self._reserve.open()
+            packet = link.receive()
+            self._reserve.shut(used=packet is not None and bool(packet.fds))
+            if packet is None:
+                return
+            if not packet.data:
+                self._loop.remove_reader(link.fileno())
+                self._loop.remove_writer(link.fileno())
+                self._said(None)
+                return
+            self._take(packet)
+
+    def _take(self, packet: Packet) -> None:
+        message = read_by_supervisor.decode(packet.data)
+        if isinstance(message, Ready | Refused):
+            self._said(message)
+        else:
+            self._on_message(self, message, packet)
+
+    def _said(self, word: Ready | Refused | None) -> None:
+        if not self._first_word.done():
+            self._first_word.set_result(word)
+
+    def _writable(self) -> None:
+        link = self._link
+        assert link is not None  # noqa: S101 - the writer is added after the link is made
+        link.flush()
+        if not link.waiting:
+            self._loop.remove_writer(link.fileno())
+
+    def _over(self) -> None:
+        """Collect it. By now its children have fallen to us: the kernel moves them before it wakes who waits."""
+        self._loop.remove_reader(self._pidfd)
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self._pidfd)
+        link = self._link
+        if link is not None and link.fileno() != -1:
+            self._readable()  # what it still said, fds included, waits in the socket
+            self._loop.remove_reader(link.fileno())
+            self._loop.remove_writer(link.fileno())
+            link.close()
+        self._ended.set_result(status)
+        self._said(None)
+        self._on_gone(self)

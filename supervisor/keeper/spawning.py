@@ -1,0 +1,160 @@
+"""How the keeper makes a child: directory, group, channels, fork, and a word from the child that it has begun."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+from collections.abc import MutableMapping
+from itertools import count
+from typing import NamedTuple
+
+from supervisor.keeper.cgroups import Group, Groups, unenforced
+from supervisor.keeper.executing import execute, is_quick
+from supervisor.keeper.link import Kind, Spawn
+from supervisor.keeper.native import raw_signal
+from supervisor.keeper.plumbing import Ends, Entry, Ground, begin
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,120}\Z")
+
+
+class RefusedError(Exception):
+    """A child that cannot be made, and why."""
+
+
+class Workshop(NamedTuple):
+    """What every child is made with."""
+
+    entry: Entry
+    tmp_root: str
+    nowhere: int
+    """What a child reads from as stdin: nothing."""
+    groups: Groups | None
+    home: Group | None
+    """The keeper's own, if the attempts have groups."""
+    nofile: tuple[int, int]
+    handled: tuple[int, ...]
+    environment: MutableMapping[str, str]
+    numbers: "count[int]"
+
+
+class Channels:
+    """Both ends of a child's channels, by name. Whatever was made when something fails is in one of the two."""
+
+    def __init__(self) -> None:
+        self.ours: dict[str, int] = {}
+        self.theirs: dict[str, int] = {}
+
+    def make(self, *, frames: bool, report: bool) -> None:
+        """Make them all. Pipes where one direction is enough: they cost both sides less than sockets."""
+        for name in ("stdout", "stderr", *(("logs",) if frames else ()), *(("report",) if report else ())):
+            self.ours[name], self.theirs[name] = os.pipe2(os.O_CLOEXEC)
+        if frames:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.ours["frames"], self.theirs["frames"] = ours.detach(), theirs.detach()
+
+
+class Leader:
+    """A child of the keeper's, from its fork until nothing of it is left. It owns the duplicates of its channels."""
+
+    def __init__(self, spawn: Spawn, pid: int, held: dict[str, int], ground: Ground, warnings: list[str]) -> None:
+        self.seq = spawn.seq
+        self.attempt = spawn.request.attempt
+        self.pid = pid
+        self.report = held.pop("report", -1)
+        """Where the child says that it has begun; -1 when it has, or has failed to."""
+        self.held = held
+        self.tmpdir = ground.tmpdir
+        self.group = ground.group
+        self.warnings = warnings
+        self.begun = False
+        self.failure = "it ended before it had begun"
+
+    def handed_over(self) -> list[int]:
+        """Give the supervisor's ends, in the order in which it expects them."""
+        return [self.held[name] for name in ("pidfd", "stdout", "stderr", "frames", "logs") if name in self.held]
+
+    def release(self) -> None:
+        """Close our duplicates of its channels. Twice is fine."""
+        _close(self.held)
+
+    def close_report(self) -> None:
+        """The child has begun, or never will. Twice is fine."""
+        if self.report != -1:
+            os.close(self.report)
+            self.report = -1
+
+
+def fork(spawn: Spawn, workshop: Workshop) -> Leader:
+    """Make a child. Whether it has begun is said over its `report`, if it has one. Nothing is left when this raises."""
+    request = spawn.request
+    if not NAME.match(request.attempt):
+        raise RefusedError(f"{request.attempt!r} is no name for an attempt: letters, digits and _.+- are")
+    if request.kind is Kind.EXEC and not request.argv:
+        raise RefusedError("nothing to execute")
+    with contextlib.ExitStack() as undo:
+        try:
+            return _forked(spawn, workshop, undo)
+        except OSError as error:
+            raise RefusedError(f"{error.strerror or error}") from error
+
+
+def _forked(spawn: Spawn, workshop: Workshop, undo: contextlib.ExitStack) -> Leader:
+    request = spawn.request
+    name = f"{request.attempt}.{os.getpid()}-{next(workshop.numbers)}"
+    warnings = unenforced(request.limits, workshop.groups.controllers if workshop.groups else frozenset())
+    tmpdir = _directory(f"{workshop.tmp_root}/{name}", spawn, undo)
+    group = _group(name, spawn, workshop.groups, undo)
+    channels = Channels()
+    undo.callback(_close, channels.ours)
+    try:
+        home = workshop.home if is_quick(request, workshop.home) else None
+        channels.make(frames=request.frames, report=home is None)
+        ends = Ends(stdin=workshop.nowhere, **channels.theirs)
+        ground = Ground(ends, tmpdir, group, workshop.nofile, workshop.handled, workshop.environment, workshop.entry)
+        pid = _fork(spawn, ground) if home is None else execute(request, ground, home)
+    finally:
+        _close(channels.theirs)
+    undo.callback(_take_back, pid)
+    channels.ours["pidfd"] = os.pidfd_open(pid)
+    leader = Leader(spawn, pid, channels.ours, ground, warnings)
+    undo.pop_all()
+    return leader
+
+
+def _fork(spawn: Spawn, ground: Ground) -> int:
+    """Fork with handled signals held back: until the child has let go of the keeper's handlers it must not run them."""
+    raw_signal.pthread_sigmask(raw_signal.SIG_BLOCK, ground.handled)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            begin(spawn.request, ground)
+    finally:
+        raw_signal.pthread_sigmask(raw_signal.SIG_SETMASK, ())
+    return pid
+
+
+def _take_back(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def _directory(path: str, spawn: Spawn, undo: contextlib.ExitStack) -> str:
+    os.mkdir(path, 0o700)
+    undo.callback(os.rmdir, path)
+    if spawn.request.limits.account is not None:
+        os.chown(path, spawn.request.limits.account.uid, spawn.request.limits.account.gid)
+    return path
+
+
+def _group(name: str, spawn: Spawn, groups: Groups | None, undo: contextlib.ExitStack) -> Group | None:
+    if groups is None:
+        return None
+    group = groups.make(name, spawn.request.limits)
+    undo.callback(group.remove)
+    return group
+
+
+def _close(fds: dict[str, int]) -> None:
+    while fds:
+        os.close(fds.popitem()[1])

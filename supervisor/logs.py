@@ -1,0 +1,292 @@
+"""The attempts' logs: from a child's stdout, stderr and log channel into one file of JSON lines.
+
+Logs come last. Their fds are not in the loop's own poll but in one of ours, which the loop sees as a single fd; on each
+turn of the loop we read until a budget of time is used up, and whoever did not get a turn is first in the next. So a
+thousand flooding children delay a frame, a heartbeat or an exit by one budget and not by a thousand reads. How long a
+read's lines take depends on what they are and on how much is masked in them, so each log finds its own size of a bite.
+
+Nothing grows. A pipe that is not read stops its child, which is the first brake, and costs nothing. The second is the
+file's queue: while it is long its pipes are not read. But a child must not hang because a disk does: when the queue has
+not moved for `stall_s`, its lines are read and dropped. The third is the file's size (`max_bytes`): beyond it lines are
+dropped too. Whatever is dropped is counted, and the count is in the log itself.
+"""
+
+import asyncio
+import contextlib
+import os
+import select
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from supervisor.logs_lines import Lines, LineSplitter
+from supervisor.logs_masking import Masker
+from supervisor.logs_records import Manner, Source, cut, logged, printed, said, split, stamp
+from supervisor.logs_writer import HIGH_MARK, LogWriter
+
+LARGEST_READ = 64 * 1024
+SMALLEST_READ = 1024
+BUDGET_S = 0.002
+_READY_AT_ONCE = 16
+
+
+class LogSettings(msgspec.Struct, frozen=True):
+    """How much of a task's words is kept."""
+
+    max_line: int = 64 * 1024
+    """Characters of one printed line."""
+    max_record: int = 1024 * 1024
+    """Bytes of one line on the log channel."""
+    max_bytes: int = 512 * 1024 * 1024
+    """Bytes of one attempt's file; the supervisor's own words come on top."""
+    stall_s: float = 5.0
+    """How long a file may not move before lines are dropped instead of the child being stopped."""
+
+
+class LogTotals(msgspec.Struct, frozen=True):
+    """What became of an attempt's words."""
+
+    written_bytes: int
+    read_bytes: int
+    dropped_lines: int
+    dropped_bytes: int
+    lost_lines: int
+    """Lines that could not be written."""
+
+
+class _Feed:
+    """One of a child's fds."""
+
+    def __init__(self, log: "AttemptLog", fd: int, source: Source, limit: int) -> None:
+        self.log = log
+        self.fd = fd
+        self.source = source
+        self.splitter = LineSplitter(limit)
+
+
+class LogPump:
+    """Reads all logs of a worker, and keeps them in their place."""
+
+    def __init__(self, settings: LogSettings, on_fault: Callable[[str], None] = lambda _: None) -> None:
+        self.settings = settings
+        self.writer = LogWriter(on_fault)
+        self._epoll: select.epoll | None = None
+        self._feeds: dict[int, _Feed] = {}
+        self._logs: set[AttemptLog] = set()
+
+    def open(self, path: Path, masker: Masker | None = None) -> "AttemptLog":
+        """Begin an attempt's log."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._turn)
+        log = AttemptLog(self, path, masker or Masker())
+        self._logs.add(log)
+        return log
+
+    async def stop(self) -> None:
+        """End all logs, written as far as they were read. Twice is fine, and before the first log too."""
+        await asyncio.gather(*(log.finish(0.0) for log in list(self._logs)))
+        await self.writer.stop()
+        if self._epoll is not None:
+            asyncio.get_running_loop().remove_reader(self._epoll.fileno())
+            self._epoll.close()
+            self._epoll = None
+
+    # Below: for the logs.
+
+    def forget(self, log: "AttemptLog") -> None:
+        """Let go of a log that has ended."""
+        self._logs.discard(log)
+
+    def register(self, feed: _Feed) -> None:
+        """Read this fd from now on."""
+        if self._epoll is not None:
+            self._feeds[feed.fd] = feed
+            self._epoll.register(feed.fd, select.EPOLLIN)
+
+    def unregister(self, feed: _Feed) -> None:
+        """Stop reading this fd. Twice is fine."""
+        if self._feeds.pop(feed.fd, None) is not None and self._epoll is not None:
+            self._epoll.unregister(feed.fd)
+
+    def _turn(self) -> None:
+        assert self._epoll is not None  # noqa: S101 - it is what called us
+        until = time.perf_counter() + BUDGET_S
+        # The kernel moves who was reported to the end of its list, so nobody is passed over for long.
+        began = time.perf_counter()
+        for fd, _ in self._epoll.poll(0, _READY_AT_ONCE):
+            feed = self._feeds.get(fd)
+            if feed is None:
+                continue
+            feed.log.read(feed)
+            now = time.perf_counter()
+            feed.log.learn(now - began)
+            if now >= until:
+                return
+            began = now
+
+
+class AttemptLog:
+    """One attempt's log. It owns the fds that are attached to it."""
+
+    def __init__(self, pump: LogPump, path: Path, masker: Masker) -> None:
+        self.path = path
+        self.masker = masker
+        self._pump = pump
+        self._settings = pump.settings
+        self._feeds: set[_Feed] = set()
+        self._file = pump.writer.open(path, self._note_loss, self._room)
+        self._loop = asyncio.get_running_loop()
+        self._silent = asyncio.Event()
+        self._silent.set()
+        self._stalled: asyncio.TimerHandle | None = None
+        self._shedding = ""
+        self._bite = LARGEST_READ
+        self._kept = 0
+        self._read = 0
+        self._dropped_lines = 0
+        self._dropped_bytes = 0
+        self._finished = False
+
+    @property
+    def totals(self) -> LogTotals:
+        """What became of the words so far."""
+        return LogTotals(
+            self._file.written, self._read, self._dropped_lines, self._dropped_bytes, self._file.lost_lines
+        )
+
+    def attach(self, fd: int, source: Source) -> None:
+        """Read this fd to its end, and close it then."""
+        os.set_blocking(fd, False)
+        settings = self._settings
+        feed = _Feed(self, fd, source, settings.max_record if source is Source.LOG else settings.max_line)
+        self._feeds.add(feed)
+        self._silent.clear()
+        if self._stalled is None:
+            self._pump.register(feed)
+
+    def say(self, level: str, event: str, **fields: object) -> None:
+        """Add a line of the supervisor's own."""
+        self._pump.writer.write(self._file, said(level, event, fields, _now(), self.masker))
+
+    async def finish(self, within_s: float) -> LogTotals:
+        """Read what is left, at most for so long, and close the file. Twice is fine; the second may wait less."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._silent.wait()
+        self._end_feeds()
+        if not self._finished:
+            self._finished = True
+            self._tell_dropped()
+            self._pump.writer.close(self._file)
+        if self._stalled is not None:
+            self._stalled.cancel()
+        await asyncio.shield(self._file.closed)
+        self._pump.forget(self)
+        return self.totals
+
+    # Below: for the pump and the writer.
+
+    def read(self, feed: _Feed) -> None:
+        """Read once from a fd that has something, or has ended."""
+        try:
+            data = os.read(feed.fd, self._bite)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._read += len(data)
+        if self._shedding:
+            self._drop(data)
+        else:
+            feed.splitter.limit = max(feed.splitter.limit, self._settings.max_line + self.masker.longest)
+            self._keep(feed.source, feed.splitter.feed(data) if data else feed.splitter.end())
+        if not data:
+            self._close(feed)
+
+    def learn(self, took_s: float) -> None:
+        """Take smaller bites when one took more than its share of a turn, and larger ones when they are easy."""
+        if took_s > BUDGET_S and self._bite > SMALLEST_READ:
+            self._bite //= 2
+        elif took_s < BUDGET_S / 4 and self._bite < LARGEST_READ:
+            self._bite *= 2
+
+    def _keep(self, source: Source, lines: Lines) -> None:
+        if lines.cut is None and lines.whole is None:
+            return
+        manner = Manner(_now(), self.masker, self._settings.max_line)
+        record = b""
+        if lines.cut is not None:
+            record = cut(source, lines.cut.start, lines.cut.gone, manner)
+        if lines.whole is not None:
+            if source is Source.LOG:
+                record += b"".join(logged(line, manner) for line in split(lines.whole))
+            else:
+                record += printed(source, lines.whole, manner)
+        self._kept += len(record)
+        self._pump.writer.write(self._file, record)
+        if self._kept > self._settings.max_bytes:
+            self._shed(f"the log has reached its limit of {self._settings.max_bytes} bytes")
+        elif self._file.queued > HIGH_MARK:
+            self._hold()
+
+    def _hold(self) -> None:
+        """Stop reading until the file has room, or for so long that it is not our child who should wait."""
+        if self._stalled is None:
+            self._file.wants_room = True
+            self._stalled = self._loop.call_later(self._settings.stall_s, self._stall)
+            for feed in self._feeds:
+                self._pump.unregister(feed)
+
+    def _room(self) -> None:
+        """Read again: the file has room. What was dropped meanwhile is told."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+            for feed in self._feeds:
+                self._pump.register(feed)
+        if self._shedding and self._kept <= self._settings.max_bytes:
+            self._tell_dropped()
+            self._shedding = ""
+
+    def _stall(self) -> None:
+        self._stalled = None
+        self._shed(f"the log's disk has taken nothing for {self._settings.stall_s:g} s")
+        for feed in self._feeds:
+            self._pump.register(feed)
+
+    def _shed(self, reason: str) -> None:
+        self._shedding = reason
+        self.say("warning", f"{reason}: from here on lines are counted and not kept")
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped_lines += data.count(b"\n")
+        self._dropped_bytes += len(data)
+
+    def _tell_dropped(self) -> None:
+        lines, size = self._dropped_lines, self._dropped_bytes
+        if lines or size:
+            self.say("warning", "lines were dropped", dropped_lines=lines, dropped_bytes=size, reason=self._shedding)
+
+    def _note_loss(self, lines: int, fault: str) -> bytes:
+        return said("error", "lines were lost", {"lost_lines": lines, "reason": fault}, _now(), self.masker)
+
+    def _close(self, feed: _Feed) -> None:
+        self._pump.unregister(feed)
+        self._feeds.discard(feed)
+        os.close(feed.fd)
+        if not self._feeds:
+            self._silent.set()
+
+    def _end_feeds(self) -> None:
+        for feed in list(self._feeds):
+            if not self._shedding:
+                self._keep(feed.source, feed.splitter.end())
+            self._close(feed)
+
+
+def _now() -> str:
+    return stamp(datetime.now(UTC))

@@ -1,0 +1,84 @@
+"""What a worker stands on, opened in order and closed in reverse: the client, the logs, the keeper."""
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable
+
+from supervisor.api import Client
+from supervisor.keeper import cgroups
+from supervisor.keeper.client import KeeperClient, KeeperSettings
+from supervisor.logs import LogPump
+from supervisor.orders import Office
+from supervisor.settings import ApiSettings, Settings, child_environment, identity
+from supervisor.wire import LeanWire, Timeouts, Wire, address
+
+VITAL_CONNECTIONS = 32
+
+
+def client_of(settings: ApiSettings) -> Client:
+    """Give the client; nothing is connected yet."""
+    return Client(_wire(settings, settings.connections), _wire(settings, VITAL_CONNECTIONS))
+
+
+def _wire(settings: ApiSettings, size: int) -> Wire:
+    where = address(settings.url)
+    timeouts = Timeouts(settings.connect_timeout_s, settings.timeout_s)
+    tls = _tls(settings) if where.secure else None
+    if settings.proxy is None:
+        return LeanWire(where, size=size, timeouts=timeouts, tls=tls)
+    from supervisor.wire_httpx import HttpxWire  # noqa: PLC0415 - 0.2 s of imports, which only a proxy is worth
+
+    return HttpxWire(where, size=size, timeouts=timeouts, tls=tls, proxy=settings.proxy)
+
+
+def _tls(settings: ApiSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    if not settings.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if settings.client_cert is not None:
+        context.load_cert_chain(settings.client_cert, settings.client_key)
+    return context
+
+
+@contextlib.asynccontextmanager
+async def office(
+    settings: Settings, on_warning: Callable[[str], None], meanwhile: Callable[[], object] = lambda: None
+) -> AsyncIterator[Office]:
+    """Open all of it. The state directory is ours alone: logs and checkpoints are in it.
+
+    `meanwhile` is called while the keeper starts, which is a process of its own: a good moment for slow imports.
+    """
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tmp_root = settings.state_dir / "tmp"
+    tmp_root.mkdir(mode=0o700, exist_ok=True)
+    options = settings.keeper
+    group = cgroups.prepare() if options.cgroups else None
+    wished = KeeperSettings(
+        str(tmp_root), entry=options.entry, preload=options.preload, env=child_environment(settings), cgroup=group
+    )
+    _, host, user = identity(settings)
+    client, keeper, logs = client_of(settings.api), KeeperClient(wished, on_warning), LogPump(settings.logs, on_warning)
+    try:
+        starting = asyncio.ensure_future(keeper.start())
+        await asyncio.sleep(0)  # the process is started in this turn of the loop
+        meanwhile()
+        await starting
+        yield Office(
+            client=client,
+            keeper=keeper,
+            logs=logs,
+            hostname=host,
+            unixname=user,
+            pid=os.getpid(),
+            lease_s=settings.limits.lease_s,
+            extended=settings.api.extended,
+        )
+    finally:
+        await keeper.stop()
+        await logs.stop()
+        await client.close()
+        if group is not None:
+            cgroups.forget(group)

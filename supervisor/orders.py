@@ -1,0 +1,130 @@
+"""From a workload to an attempt that can be made: routing, limits, places. Settings meet the server's wishes here."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from protocol.http.workloads import AttemptPolicy, ExecuteTask
+from protocol.messages.startup import TIRunContext
+from supervisor import runtimes
+from supervisor.api import AttemptApi, Client
+from supervisor.arguments import resolve
+from supervisor.deadlines import Limits as Deadlines
+from supervisor.events import Policy
+from supervisor.keeper.client import KeeperClient
+from supervisor.keeper.link import Limits
+from supervisor.logs import LogPump
+from supervisor.paths import quote
+from supervisor.retrying import RetryPolicy
+from supervisor.settings import Settings, SettingsError
+
+NAME_CAP = 200
+"""Of a file's name; most file systems take 255 bytes."""
+
+
+class Office(Struct, frozen=True):
+    """What all attempts of a worker share."""
+
+    client: Client
+    keeper: KeeperClient
+    logs: LogPump
+    hostname: str
+    unixname: str
+    pid: int
+    lease_s: float = 300.0
+    """Where a workload says nothing of one: Airflow's heartbeat time-out."""
+    patience: RetryPolicy = RetryPolicy()
+    extended: bool = False
+    """Whether the server is known to be ours even where the workload does not show it."""
+
+
+class Order(Struct, frozen=True):
+    """One attempt to make: what the server wants, and what this worker's settings make of it."""
+
+    workload: ExecuteTask
+    runtime: runtimes.Runtime
+    policy: Policy
+    log: Path
+    task: runtimes.Task
+    checkpoints: Path | None = None
+    """Where a child without frames keeps its checkpoints."""
+    limits: Limits = Limits()
+    problem: str | None = None
+    """Why it cannot be made. It is ordered all the same, because the server has to be told."""
+
+
+def order_of(workload: ExecuteTask, settings: Settings) -> Order:
+    """Give the order."""
+    ti, problem, limits = workload.ti, None, Limits()
+    runtime = runtimes.BUILT_IN["python"]
+    try:
+        runtime, limits = settings.runtime(workload.runtime, ti.queue), settings.children.limits()
+    except SettingsError as error:
+        problem = str(error)
+    row = runtimes.TABLE[runtime.kind]
+    root = settings.bundles.get(workload.bundle_info.name)
+    task = runtimes.Task(
+        ti_id=str(ti.id),
+        flow=ti.dag_id,
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        try_number=ti.try_number,
+        map_index=ti.map_index,
+        file=None if root is None else str(Path(root, workload.dag_rel_path)),
+    )
+    place = Path(*(_name(part) for part in (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index))))
+    return Order(
+        workload=workload,
+        runtime=runtime,
+        policy=_policy(workload.policy or AttemptPolicy(), settings, runtime),
+        log=settings.log_dir / place / f"{ti.try_number}-{ti.id}.jsonl",
+        task=task,
+        checkpoints=None if row.frames else settings.state_dir / "checkpoints" / place,
+        limits=limits,
+        problem=problem,
+    )
+
+
+def _policy(wished: AttemptPolicy, settings: Settings, runtime: runtimes.Runtime) -> Policy:
+    limits, row = settings.limits, runtimes.TABLE[runtime.kind]
+    return Policy(
+        limits=Deadlines(limits.boot_s, wished.execution_timeout_s, wished.progress_timeout_s, limits.overtime_s),
+        graces=settings.graces,
+        grace_s=wished.grace_s,
+        outage=wished.outage or "checkpoint_after",
+        heartbeat_s=limits.heartbeat_s,
+        talks=row.frames,
+        zero_is_success=row.zero_is_success if runtime.zero_is_success is None else runtime.zero_is_success,
+    )
+
+
+def _name(part: str) -> str:
+    """Give one name of a path: quoted, so that no id leads anywhere else, and of a length that file systems take."""
+    quoted = quote(part)
+    return quoted if len(quoted) <= NAME_CAP else quoted[:NAME_CAP]
+
+
+async def planned(order: Order, api: AttemptApi, context: TIRunContext | None) -> runtimes.SpawnPlan:
+    """Say how the child starts. One that cannot ask gets its arguments and its checkpoint directory along."""
+    if order.problem is not None:
+        raise runtimes.UnfitError(order.problem)
+    task = order.task
+    if not order.policy.talks:
+        bindings = [] if context is None else context.arg_bindings or []
+        arguments = await resolve(api, order.workload.ti, bindings)
+        folder = order.checkpoints
+        if folder is not None:
+            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        checkpoint_dir = None if folder is None else str(folder)
+        task = structs.replace(task, arguments=arguments, checkpoint_dir=checkpoint_dir)
+    command = order.workload.command
+    return runtimes.plan(order.runtime, task, None if command is None else tuple(command))
+
+
+def holds_anything(folder: Path | None) -> bool:
+    """Whether a child left something in its checkpoint directory."""
+    with contextlib.suppress(OSError):
+        return folder is not None and next(folder.iterdir(), None) is not None
+    return False

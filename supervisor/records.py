@@ -1,0 +1,89 @@
+"""What is kept of an attempt when it is over, and what its child is greeted with. Values only."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct, structs
+
+from protocol.http.workloads import ExecuteTask
+from protocol.messages.checkpoints import StopReason
+from protocol.messages.startup import StartupDetails, TaskInstance, TIRunContext
+from supervisor.keeper.children import Child, Ending
+from supervisor.outcome import FailureKind, Outcome
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """One attempt, told whole."""
+
+    ti_id: UUID
+    outcome: Outcome
+    kind: FailureKind | None
+    row: str
+    """The row of the truth table that decided."""
+    reported: bool
+    """Whether the server knows. False when it refused to hear, too."""
+    exit: int | None
+    signal: int | None
+    reason: StopReason | None
+    wall_s: float
+    cpu_s: float | None
+    max_rss: int | None
+    questions: int
+    frame_bytes: int
+    log_bytes: int
+
+
+def usage_of(ending: Ending | None) -> dict[str, Any]:
+    """Give what the process's end says of it, as fields of a record."""
+    if ending is None:
+        return dict.fromkeys(("exit", "signal", "cpu_s", "max_rss"))
+    usage = ending.usage
+    return {
+        "exit": ending.code,
+        "signal": ending.signal,
+        "cpu_s": None if usage is None else round(usage.user_s + usage.system_s, 6),
+        "max_rss": None if usage is None else usage.max_rss,
+    }
+
+
+def status_of(child: Child) -> tuple[int | None, int | None, bool]:
+    """Give code, signal, and whether it was out of memory, as far as it is known of a child that has ended."""
+    if child.ended.done():
+        ending = child.ended.result()
+        return ending.code, ending.signal, ending.oom_kills > 0
+    exited = child.exited.result()
+    return exited.code, exited.signal, False
+
+
+def words_of(child: Child | None) -> str:
+    """Say how a child ended."""
+    if child is None:
+        return "no process"
+    code, number, _ = status_of(child)
+    return f"signal {number}" if number is not None else f"exit {code}"
+
+
+_COMMON = tuple(name for name in TaskInstance.__struct_fields__ if name != "hostname")
+
+
+def greeting(workload: ExecuteTask, context: TIRunContext, hostname: str, now: datetime) -> StartupDetails:
+    """Give what the child needs to begin. The token is not among it."""
+    values = {name: getattr(workload.ti, name) for name in _COMMON}
+    return StartupDetails(
+        ti=TaskInstance(**values, hostname=hostname),
+        dag_rel_path=workload.dag_rel_path,
+        bundle_info=workload.bundle_info,
+        start_date=context.start_date or now,
+        ti_context=context,
+        sentry_integration=workload.sentry_integration,
+    )
+
+
+def line_of(record: Record) -> dict[str, object]:
+    """Give what `worker exec --json` prints."""
+    fields = structs.asdict(record)
+    return {name: fields[name] for name in LINE}
+
+
+LINE = ("ti_id", "outcome", "kind", "exit", "signal", "reported", "wall_s", "cpu_s", "max_rss")

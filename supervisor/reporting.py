@@ -1,0 +1,85 @@
+"""What an attempt tells the server about itself: that it starts, that it lives, and how it ended.
+
+Each call becomes one event for the lifecycle, whatever the server answers. A word that was given up to the server is
+asked again until it is taken, known already, or refused: an outcome is never dropped because a server was away.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from protocol.http.instances import TIEnterRunningPayload, TIHeartbeatInfo
+from protocol.messages.checkpoints import StopReason
+from protocol.messages.startup import TIRunContext
+from supervisor import events as ev
+from supervisor.api import ApiAway, ApiRefused, AttemptApi
+from supervisor.heartbeat import Word, meaning
+from supervisor.logs import AttemptLog
+from supervisor.retrying import CONFLICTS
+from supervisor.telling import Body
+
+
+class Reporter:
+    """One attempt's way of telling."""
+
+    def __init__(
+        self, api: AttemptApi, log: AttemptLog, fire: Callable[[ev.Event], object], host: tuple[str, str]
+    ) -> None:
+        self.context: TIRunContext | None = None
+        """What the server said when it let the attempt run."""
+        self.why = ""
+        self._api = api
+        self._log = log
+        self._fire = fire
+        self._hostname, self._unixname = host
+
+    async def start(self, pid: int, lease_s: float) -> None:
+        """Ask whether it may run."""
+        body = TIEnterRunningPayload(self._hostname, self._unixname, pid, datetime.now(UTC))
+        try:
+            context = await self._api.start(body)
+        except ApiRefused as refused:
+            self.why = str(refused)
+            self._log.say("error", "the server refuses the start", why=self.why)
+            self._fire(ev.Refused())
+        else:
+            self.context = context
+            self._fire(ev.Granted(lease_s, retries_left=context.should_retry))
+
+    async def beat(self, pid: int) -> None:
+        """Say that it lives. Once: the next heartbeat is the second try."""
+        try:
+            stop = await self._api.beat(TIHeartbeatInfo(self._hostname, pid))
+        except ApiRefused as refused:
+            self._log.say("warning", "a heartbeat was refused", why=str(refused))
+            if meaning(refused.status, understood=True) is Word.REFUSED:
+                self.why = str(refused)
+                self._fire(ev.BeatRefused(_reason(refused.why.stop_reason)))
+            else:
+                self._fire(ev.BeatLost())
+        except ApiAway as away:
+            self._log.say("warning", "a heartbeat was not answered", why=str(away))
+            self._fire(ev.BeatLost())
+        else:
+            self._fire(ev.BeatTaken())
+            if stop is not None:
+                self._log.say("info", "the server asks for a stop", reason=stop)
+                self._fire(ev.StopAsked(_reason(stop)))
+
+    async def end(self, body: Body) -> ApiRefused | None:
+        """Tell an end until it is answered. A conflict with our own earlier call, or with the same end, is success."""
+        try:
+            await self._api.end(body)
+        except ApiRefused as refused:
+            if not refused.own and refused.why.previous_state != body["state"]:
+                self._log.say("error", "the server refuses the end", state=body["state"], why=str(refused))
+                self._fire(ev.Fenced() if refused.status in CONFLICTS else ev.Declined())
+                return refused
+        self._fire(ev.Accepted())
+        return None
+
+
+def _reason(word: str | None) -> StopReason:
+    try:
+        return StopReason(word or StopReason.FENCED)
+    except ValueError:  # a reason that a newer server has
+        return StopReason.FENCED

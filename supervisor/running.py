@@ -1,0 +1,150 @@
+"""A worker as a process: signals, readiness, the note that lets others find it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from protocol.http.workloads import ClaimRequest
+from supervisor.api import Client
+from supervisor.keeper.identity import GoneError, start_time
+from supervisor.opening import office
+from supervisor.records import Record
+from supervisor.settings import Settings, identity
+from supervisor.sources import ClaimSource, Source, StdinSource
+
+if TYPE_CHECKING:
+    from supervisor.worker import Worker
+
+T = TypeVar("T")
+
+
+class NoTokenError(Exception):
+    """A claim needs a worker token, and none was given."""
+
+
+def run(main: Coroutine[Any, Any, T], *, fast: bool = True) -> T:
+    """Run the loop: on uvloop where it is installed, and worth its import."""
+    if fast:
+        with contextlib.suppress(ModuleNotFoundError):
+            import uvloop  # noqa: PLC0415 - optional, and not for `exec`
+
+            return uvloop.run(main)
+    return asyncio.run(main)
+
+
+async def work(
+    settings: Settings,
+    source: Source | None,
+    on_record: Callable[[Record], None],
+    on_fault: Callable[[str], None],
+    on_ready: Callable[[str], None] = lambda _: None,
+) -> int:
+    """Be a worker until the source is dry or the drain done; give how many attempts could not be told of."""
+    name = identity(settings)[0]
+    async with office(settings, on_fault, meanwhile=lambda: import_module("supervisor.worker")) as opened:
+        from supervisor.worker import Worker  # noqa: PLC0415 - a hundred modules, imported while the keeper starts
+
+        found = source or source_of(settings, opened.client, name, on_fault)
+        worker = Worker(opened, settings, found, on_record, on_fault)
+        with _signals(worker), found_by(settings.state_dir, name):
+            on_ready(name)
+            await worker.run()
+        return worker.undelivered
+
+
+def source_of(settings: Settings, client: Client, name: str, complain: Callable[[str], None]) -> Source:
+    """Give the source that the settings name."""
+    if settings.worker.source == "stdin":
+        return StdinSource(complain=complain)
+    if settings.worker.token is None:
+        raise NoTokenError("claiming needs a worker token: --token, TASKHAND_WORKER_TOKEN, or worker.token")
+    request = ClaimRequest(
+        worker=name,
+        queues=list(settings.worker.queues),
+        slots=1,
+        wait_s=settings.worker.claim_wait_s,
+    )
+    return ClaimSource(client, settings.worker.token, request)
+
+
+@contextlib.contextmanager
+def _signals(worker: "Worker") -> Iterator[None]:
+    """SIGTERM and SIGINT drain; a second one shortens patience, never accounting."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.drain)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def announce(name: str, ready_fd: int | None, notify_socket: str | None) -> None:
+    """Say that we are ready: to who gave us a fd, and to systemd where it asks."""
+    if ready_fd is not None:
+        with contextlib.suppress(OSError):
+            os.write(ready_fd, f"ready {name}\n".encode())
+            os.close(ready_fd)
+    if notify_socket:
+        address = "\0" + notify_socket[1:] if notify_socket.startswith("@") else notify_socket
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"READY=1", address)
+
+
+# --- finding workers --------------------------------------------------------------------------------------------------
+
+
+def _folder(state_dir: Path) -> Path:
+    return state_dir / "workers"
+
+
+@contextlib.contextmanager
+def found_by(state_dir: Path, name: str) -> Iterator[None]:
+    """Leave a note of who we are: pid and start time, so that a later process with our pid is not taken for us."""
+    folder = _folder(state_dir)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    note = folder / f"{os.getpid()}.json"
+    facts = {"name": name, "pid": os.getpid(), "started": start_time(os.getpid())}
+    note.write_text(json.dumps(facts))
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+class Found(NamedTuple):
+    """A worker of this machine that lives. The pidfd is the caller's to close, and cannot come to mean another."""
+
+    name: str
+    pid: int
+    pidfd: int
+
+    def ended(self, within_s: float) -> bool:
+        """Wait for its end: whether it came."""
+        return bool(select.select([self.pidfd], [], [], within_s)[0])
+
+
+def workers(state_dir: Path) -> Iterator[Found]:
+    """Give the workers of this state directory that live. A note whose worker is gone is removed."""
+    for note in sorted(_folder(state_dir).glob("*.json")):
+        pidfd = -1
+        try:
+            facts = json.loads(note.read_text())
+            pidfd = os.pidfd_open(facts["pid"])
+            if start_time(facts["pid"]) == facts["started"]:
+                yield Found(facts["name"], facts["pid"], pidfd)
+                continue
+        except (OSError, ValueError, KeyError, GoneError):
+            pass
+        if pidfd >= 0:
+            os.close(pidfd)
+        note.unlink(missing_ok=True)

@@ -1,0 +1,324 @@
+"""Settings: read once, at the edge, into frozen structs that are passed in.
+
+Four layers, each over the one before: defaults, the file (`taskhand.toml`), the environment (`TASKHAND_SECTION_KEY`),
+flags. Where none says which server, the one on this machine has left its URL and a token in the state directory. A key
+that is not known is an error, and names the one that was probably meant: a setting that is silently not read is worse
+than none. `--show-settings` prints every value with where it came from.
+"""
+
+import getpass
+import os
+import pwd
+import socket
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field, structs
+
+from supervisor.keeper.link import Account, Limits
+from supervisor.logs import LogSettings
+from supervisor.runtimes import BUILT_IN, Runtime
+from supervisor.stopping import Graces
+
+FILE = "taskhand.toml"
+PREFIX = "TASKHAND_"
+OTHERS = frozenset({"server", "triggerer"})
+"""Tables of the same file that other programs read."""
+SECRETS = frozenset({"worker.token"})
+
+
+class SettingsError(Exception):
+    """What is wrong with which setting, and where it was read."""
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+class ApiSettings(_Section, frozen=True):
+    """Where the execution API is, and how it is reached."""
+
+    url: str = "http://127.0.0.1:8710/execution"
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    verify: bool = True
+    proxy: str | None = None
+    """An HTTP proxy for all calls; the environment's is not used."""
+    connect_timeout_s: float = 5.0
+    timeout_s: float = 10.0
+    connections: int = 64
+    extended: bool = False
+    """The server is one of ours, although its workloads come from elsewhere."""
+
+
+class WorkerSettings(_Section, frozen=True):
+    """What this worker takes, and who it is."""
+
+    name: str = ""
+    """Empty: host and process."""
+    token: str | None = None
+    slots: int = 8
+    queues: tuple[str, ...] = ("default",)
+    source: Literal["claim", "stdin"] = "claim"
+    claim_wait_s: float = 30.0
+    state_dir: str = "~/.taskhand"
+    log_dir: str = ""
+    """Empty: `logs` in the state directory."""
+
+
+class LimitSettings(_Section, frozen=True):
+    """Deadlines that are not the author's."""
+
+    boot_s: float = 60.0
+    overtime_s: float = 20.0
+    heartbeat_s: float = 10.0
+    lease_s: float = 300.0
+
+
+class KeeperOptions(_Section, frozen=True):
+    """The process that starts children."""
+
+    entry: str = "runner.child:main"
+    """What a Python child calls, `module:function`."""
+    preload: tuple[str, ...] = ()
+    cgroups: bool = True
+    """Give each attempt a control group where the machine lets us; with several workers in one group, only one can."""
+    pass_env: tuple[str, ...] = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "USER", "SHELL")
+    """The variables of our environment that children get. What is not named here stays with us: it may be a secret."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class ChildSettings(_Section, frozen=True):
+    """What one attempt's processes may use, together where the machine has control groups for us."""
+
+    memory: int | None = None
+    """Bytes."""
+    pids: int | None = None
+    cpu_weight: int | None = None
+    oom_score_adj: int | None = None
+    rlimits: Mapping[str, int] = field(default_factory=dict)
+    """By the name after RLIMIT_, in lower case: {"nofile": 1024, "core": 0}."""
+    user: str | None = None
+    """Run children as this user; only root can."""
+
+    def limits(self) -> Limits:
+        """Give them as the keeper takes them. Raises SettingsError where there is no such user."""
+        return Limits(
+            memory=self.memory,
+            pids=self.pids,
+            cpu_weight=self.cpu_weight,
+            rlimits=dict(self.rlimits),
+            oom_score_adj=self.oom_score_adj,
+            account=None if self.user is None else _account(self.user),
+        )
+
+
+def _account(user: str) -> Account:
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError as error:
+        raise SettingsError(f"children.user: there is no user called {user!r}") from error
+    groups = tuple(os.getgrouplist(user, found.pw_gid))
+    return Account(user, found.pw_uid, found.pw_gid, groups, found.pw_dir)
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All of it."""
+
+    api: ApiSettings = ApiSettings()
+    worker: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+    graces: Graces = Graces()
+    keeper: KeeperOptions = KeeperOptions()
+    logs: LogSettings = LogSettings()
+    children: ChildSettings = ChildSettings()
+    runtimes: Mapping[str, Runtime] = field(default_factory=dict)
+    queues: Mapping[str, str] = field(default_factory=dict)
+    """Queue to runtime."""
+    bundles: Mapping[str, str] = field(default_factory=lambda: {"local": "/"})
+    """Bundle to root directory."""
+
+    @property
+    def state_dir(self) -> Path:
+        """Where what outlives a worker is kept."""
+        return Path(self.worker.state_dir).expanduser()
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the attempts' logs are."""
+        return Path(self.worker.log_dir).expanduser() if self.worker.log_dir else self.state_dir / "logs"
+
+    def runtime(self, name: str | None, queue: str) -> Runtime:
+        """Route: by the workload's own word, then by queue, then ours."""
+        wanted = name or self.queues.get(queue, "python")
+        found = self.runtimes.get(wanted) or BUILT_IN.get(wanted)
+        if found is None:
+            raise SettingsError(f"no runtime is called {wanted!r}{_nearest(wanted, {*self.runtimes, *BUILT_IN})}")
+        return found
+
+
+class Loaded(Struct, frozen=True):
+    """The settings, and where each that is not a default came from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def lines(self) -> Iterator[str]:
+        """Say every setting, its value and its origin. A secret is only said to be there."""
+        for name, value in _flat(msgspec.to_builtins(self.settings)):
+            shown = "***" if name in SECRETS and value is not None else msgspec.json.encode(value).decode()
+            yield f"{name} = {shown}  # {self.origins.get(name, 'default')}"
+
+
+_SECTIONS: dict[str, type[Struct]] = {
+    "api": ApiSettings,
+    "worker": WorkerSettings,
+    "limits": LimitSettings,
+    "graces": Graces,
+    "keeper": KeeperOptions,
+    "logs": LogSettings,
+    "children": ChildSettings,
+}
+_MAPS = frozenset({"runtimes", "queues", "bundles"})
+
+
+def load(flags: Mapping[str, object], file: str | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read all layers. `flags` are by dotted name; those that are None were not given."""
+    variables = os.environ if environ is None else environ
+    merged: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
+    home = variables.get(f"{PREFIX}HOME")
+    if home is not None:
+        merged, origins = {"worker": {"state_dir": home}}, {"worker.state_dir": f"{PREFIX}HOME"}
+    for layer in (_file(file or variables.get(f"{PREFIX}CONFIG")), _environment(variables), _flags(flags)):
+        for name, (value, origin) in layer.items():
+            section, _, key = name.partition(".")
+            merged.setdefault(section, {})[key] = value
+            origins[name] = origin
+    for name, (value, origin) in _left_by_the_server(merged, set(origins)).items():
+        section, _, key = name.partition(".")
+        merged.setdefault(section, {})[key] = value
+        origins[name] = origin
+    try:
+        settings = msgspec.convert(merged, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{_blame(str(error), origins)}") from error
+    return Loaded(settings, origins)
+
+
+Layer = dict[str, tuple[object, str]]
+
+
+def _file(name: str | None) -> Layer:
+    path = Path(name or FILE)
+    if name is None and not path.is_file():
+        return {}
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    layer: Layer = {}
+    for section, table in content.items():
+        if section in OTHERS:
+            continue
+        if section not in _SECTIONS and section not in _MAPS:
+            raise SettingsError(f"{path}: unknown table [{section}]{_nearest(section, {*_SECTIONS, *_MAPS, *OTHERS})}")
+        if not isinstance(table, dict):
+            raise SettingsError(f"{path}: {section} is a table: [{section}]")
+        for key, value in table.items():
+            _known(section, key, str(path))
+            layer[f"{section}.{key}"] = (value, str(path))
+    return layer
+
+
+def _environment(variables: Mapping[str, str]) -> Layer:
+    layer: Layer = {}
+    for variable, value in variables.items():
+        section, _, key = variable.removeprefix(PREFIX).lower().partition("_")
+        if variable.startswith(PREFIX) and section in _SECTIONS:
+            _known(section, key, variable)
+            kind = structs.fields(_SECTIONS[section])
+            many = any(each.name == key and "tuple" in str(each.type) for each in kind)
+            layer[f"{section}.{key}"] = ([part for part in value.split(",") if part] if many else value, variable)
+    return layer
+
+
+def _flags(flags: Mapping[str, object]) -> Layer:
+    return {name: (value, f"--{name.rpartition('.')[2]}") for name, value in flags.items() if value is not None}
+
+
+def _left_by_the_server(merged: Mapping[str, Mapping[str, Any]], given: set[str]) -> Layer:
+    """Give the URL and the worker's token that a server on this machine has left in its state directory.
+
+    Only together: the token of one server is not shown to another.
+    """
+    if given & {"api.url", "worker.token"}:
+        return {}
+    home = Path(str(merged.get("worker", {}).get("state_dir", WorkerSettings().state_dir))).expanduser()
+    try:
+        url, token = (home / "server-url").read_text().strip(), (home / "worker-token").read_text().strip()
+    except OSError:
+        return {}
+    left = {"api.url": (f"{url}/execution", home / "server-url"), "worker.token": (token, home / "worker-token")}
+    return {name: (value, str(origin)) for name, (value, origin) in left.items()}
+
+
+def _known(section: str, key: str, where: str) -> None:
+    if section in _MAPS:
+        return
+    names = {each.name for each in structs.fields(_SECTIONS[section])}
+    if key not in names:
+        raise SettingsError(f"{where}: unknown key {section}.{key}{_nearest(key, names)}")
+
+
+def _nearest(name: str, names: set[str]) -> str:
+    found = get_close_matches(name, sorted(names), 1, 0.5)
+    return f"; did you mean {found[0]}?" if found else f"; known are {', '.join(sorted(names))}"
+
+
+def _blame(error: str, origins: Mapping[str, str]) -> str:
+    name = error.rpartition("`$.")[2].rstrip("`").partition("[")[0]
+    origin = next((where for key, where in origins.items() if key == name or name.startswith(f"{key}.")), "")
+    return f"{origin}: {error}" if origin else error
+
+
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict) and (value or not name):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
+
+
+def child_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the whole environment of keeper and children: what is passed on by name, what is set, and where things are.
+
+    The last are for our runner, which reads `TASKHAND_BUNDLES` and `TASKHAND_BLOBS`.
+    """
+    variables, options = os.environ if environ is None else environ, settings.keeper
+    passed = {name: variables[name] for name in options.pass_env if name in variables}
+    places = {
+        f"{PREFIX}BUNDLES": msgspec.json.encode(settings.bundles).decode(),
+        f"{PREFIX}BLOBS": str(settings.state_dir / "blobs"),
+    }
+    return passed | places | dict(options.env)
+
+
+def identity(settings: Settings) -> tuple[str, str, str]:
+    """Say who we are: the worker's name, its host, its user."""
+    host = socket.gethostname()
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in many containers
+        user = str(os.getuid())
+    return settings.worker.name or f"{host}-{os.getpid()}", host, user
+
+
+def notify_socket(environ: Mapping[str, str] | None = None) -> str | None:
+    """Say where systemd wants to hear that we are ready, if it does."""
+    return (os.environ if environ is None else environ).get("NOTIFY_SOCKET")

@@ -1,0 +1,144 @@
+"""Several programs as one: each is started when the one before it is ready, and they are stopped in reverse.
+
+Readiness is said on a pipe, never guessed. Each program has a session of its own, so that Ctrl-C reaches us alone and
+the order of stopping is ours: a worker that can no longer reach its server could not report what it had.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from asyncio.subprocess import Process
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+READY_S = 60.0
+
+
+class Part(Struct, frozen=True):
+    """One program: what to call it, and its command without the flag for readiness."""
+
+    name: str
+    argv: tuple[str, ...]
+    stop_s: float = 40.0
+    """How long it may take to end after SIGTERM; its own graces fit into it."""
+
+
+class PartFailed(Exception):
+    """A program that did not come up, or ended when nobody asked it to."""
+
+
+class Standalone:
+    """The programs. `run` comes back when they have been stopped, or raises when one failed."""
+
+    def __init__(self, parts: Sequence[Part], tell: Callable[[str], None], ready_s: float = READY_S) -> None:
+        self._parts = parts
+        self._tell = tell
+        self._ready_s = ready_s
+        self._running: list[tuple[Part, Process]] = []
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start all, wait for a stop or a failure, stop all."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            for part in self._parts:
+                await self._start(part)
+                if self._stopping.is_set():
+                    return
+            self._tell("ready")
+            await self._watch()
+        finally:
+            await self._stop_all()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Stop all, in reverse. Again: hurry the one that is being stopped."""
+        if self._stopping.is_set() and self._running:
+            _signal(self._running[-1][1], signal.SIGTERM)
+        self._stopping.set()
+
+    async def _start(self, part: Part) -> None:
+        reading, writing = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *part.argv, "--ready-fd", str(writing), pass_fds=(writing,), start_new_session=True
+            )
+        except OSError as error:
+            os.close(reading)
+            raise PartFailed(f"{part.name} could not be started: {error}") from error
+        finally:
+            os.close(writing)
+        self._running.append((part, process))
+        if not await self._said(reading):
+            code = await _ended(process)
+            why = f"ended with {code}" if code is not None else f"was not ready within {self._ready_s:g} s"
+            raise PartFailed(f"{part.name} {why}")
+
+    async def _said(self, reading: int) -> bool:
+        """Wait for a byte on the pipe: whether one came before its end. A stop ends the wait as well."""
+        reader = asyncio.StreamReader()
+        with os.fdopen(reading, "rb", buffering=0) as pipe:
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(reader), pipe
+            )
+            said = asyncio.ensure_future(reader.read(1))
+            stop = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait({said, stop}, timeout=self._ready_s, return_when=asyncio.FIRST_COMPLETED)
+            found = self._stopping.is_set() or (said.done() and bool(said.result()))
+            said.cancel()
+            stop.cancel()
+            transport.close()
+        return found
+
+    async def _watch(self) -> None:
+        waits = {asyncio.ensure_future(process.wait()): part for part, process in self._running}
+        stop = asyncio.ensure_future(self._stopping.wait())
+        done, _ = await asyncio.wait({*waits, stop}, return_when=asyncio.FIRST_COMPLETED)
+        for each in (*waits, stop):
+            each.cancel()
+        failed = next((waits[each] for each in waits if each in done), None)
+        if failed is not None and not self._stopping.is_set():
+            raise PartFailed(f"{failed.name} ended although nobody asked it to")
+
+    async def _stop_all(self) -> None:
+        self._stopping.set()
+        while self._running:
+            part, process = self._running[-1]
+            _signal(process, signal.SIGTERM)
+            try:
+                async with asyncio.timeout(part.stop_s):
+                    await process.wait()
+            except TimeoutError:
+                self._tell(f"{part.name} did not end within {part.stop_s:g} s and is killed")
+                _signal(process, signal.SIGKILL)
+                await process.wait()
+            self._running.pop()
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+async def _ended(process: Process) -> int | None:
+    """Give the code of a process that closed its pipe, if that was because it ended."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            return await process.wait()
+    return None
+
+
+def parts_of(python: str, state_dir: Path, port: int, worker: Sequence[str]) -> list[Part]:
+    """Give a machine's server and worker. The worker finds URL and token where the server has left them."""
+    program = (python, "-m", "supervisor")
+    home = str(state_dir)
+    return [
+        Part("server", (*program, "server", "--home", home, "--port", str(port))),
+        Part("worker", (*program, "run", "--state-dir", home, *worker)),
+    ]

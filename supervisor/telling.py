@@ -1,0 +1,61 @@
+"""What is said to the server about an end: the body of `PATCH /task-instances/{id}/state`.
+
+Only what was set is said. Airflow's servers refuse keys they do not know, and an older one knows fewer; our own takes
+the kind of a failure besides (`extended`).
+"""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import structs
+
+from protocol.messages.checkpoints import StopReason
+from protocol.messages.outcomes import TaskState
+from protocol.messages.shape import Message
+from protocol.states import TaskInstanceState
+from supervisor.outcome import Tell, Verdict
+
+REASON_CAP = 500
+Body = dict[str, Any]
+
+_WITH_KIND = frozenset({Tell.FAILED, Tell.RETRY})
+_STATES: dict[Tell, TaskInstanceState] = {
+    Tell.SUCCESS: TaskInstanceState.SUCCESS,
+    Tell.FAILED: TaskInstanceState.FAILED,
+    Tell.RETRY: TaskInstanceState.UP_FOR_RETRY,
+    Tell.SKIPPED: TaskInstanceState.SKIPPED,
+    Tell.CHECKPOINTED: TaskInstanceState.CHECKPOINTED,
+    Tell.RESCHEDULE: TaskInstanceState.UP_FOR_RESCHEDULE,
+}
+
+
+def said(message: Message, now: datetime, *, extended: bool) -> Body:
+    """Give the body for the task's own word."""
+    state = TaskInstanceState(getattr(message, "state"))  # noqa: B009 - every terminal message has one
+    if state is TaskInstanceState.CHECKPOINTED and not extended:
+        return reschedule(now)
+    body = {key: value for key, value in structs.asdict(message).items() if value is not None}
+    if isinstance(message, TaskState):
+        body.setdefault("end_date", now)
+        if not extended:
+            body.pop("retry_reason", None)
+    return body
+
+
+def verdict(found: Verdict, now: datetime, *, why: str, reason: StopReason | None, extended: bool) -> Body:
+    """Give the body for our own verdict."""
+    tell = found.tell
+    if tell is Tell.RESCHEDULE or (tell is Tell.CHECKPOINTED and not extended):
+        return reschedule(now)
+    body: Body = {"state": _STATES[tell], "end_date": now}
+    if tell is Tell.CHECKPOINTED and reason is not None:
+        body["reason"] = reason
+    if extended and tell in _WITH_KIND:
+        body["kind"] = found.kind
+        body["retry_reason"] = why[:REASON_CAP]
+    return body
+
+
+def reschedule(now: datetime) -> Body:
+    """Back to the queue at once, without spending a retry: what every server can express."""
+    return {"state": TaskInstanceState.UP_FOR_RESCHEDULE, "reschedule_date": now, "end_date": now}

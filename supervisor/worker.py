@@ -1,0 +1,154 @@
+"""The worker: a source, slots, and an attempt in each.
+
+It claims what it has slots for, and not more. A slot is free when its process is gone; that the server is still to be
+told is no reason to let a machine stand idle. A drain stops claiming and asks every attempt to stop, all at once, each
+with the task's grace; the worker ends when the last one has been told. A second drain shortens patience, and nothing
+else: what is owed to the server is told all the same.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from protocol.http.workloads import ExecuteTask
+from protocol.messages.checkpoints import StopReason
+from supervisor.api import ApiRefused
+from supervisor.attempt import Attempt
+from supervisor.orders import Office, order_of
+from supervisor.records import Record
+from supervisor.settings import Settings
+from supervisor.shipping import EVERY_S
+from supervisor.sources import Source
+
+T = TypeVar("T")
+
+URGENT_S = 2.0
+"""What a second stop leaves a task."""
+
+
+class Worker:
+    """One worker. `run` comes back when the source is dry or the drain is done; `drain` may be called at any time."""
+
+    def __init__(
+        self,
+        office: Office,
+        settings: Settings,
+        source: Source,
+        on_record: Callable[[Record], None] = lambda _: None,
+        on_fault: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.attempts: dict[Attempt, asyncio.Task[None]] = {}
+        self.undelivered = 0
+        """Attempts whose end could not be told before the worker's own grace was over."""
+        self._office = office
+        self._settings = settings
+        self._source = source
+        self._on_record = on_record
+        self._on_fault = on_fault
+        self._busy = 0
+        self._room = asyncio.Event()
+        self._draining = asyncio.Event()
+        self._reason = StopReason.DRAIN
+
+    @property
+    def draining(self) -> bool:
+        """Whether no more is claimed."""
+        return self._draining.is_set()
+
+    async def run(self) -> None:
+        """Work until there is nothing more to do."""
+        shipping = asyncio.create_task(self._ship())
+        try:
+            while not self.draining and await self._work():
+                pass
+            await self._source.close()
+            await self._settle()
+        finally:
+            shipping.cancel()
+            for task in self.attempts.values():
+                task.cancel()
+
+    def drain(self, reason: StopReason = StopReason.DRAIN, grace_s: float | None = None) -> None:
+        """Stop claiming, and stop all attempts. Again: the same, with little patience."""
+        again = self.draining
+        self._reason = reason
+        self._draining.set()
+        for attempt in [*self.attempts]:
+            attempt.stop(reason, min(grace_s or URGENT_S, URGENT_S) if again else grace_s)
+
+    async def _work(self) -> bool:
+        """Fill what is free: whether there may be more to do."""
+        free = self._settings.worker.slots - self._busy
+        if free <= 0:
+            self._room.clear()
+            await self._or_drain(self._room.wait())
+            return True
+        try:
+            workloads = await self._or_drain(self._source.take(free))
+        except ApiRefused as refused:
+            self._on_fault(f"the server refuses to give work: {refused}")
+            return False
+        if self.draining and workloads is None:
+            return False
+        for workload in workloads or ():
+            self._begin(workload)
+        return workloads is not None
+
+    async def _or_drain(self, waiting: Coroutine[Any, Any, T]) -> T | None:
+        """Wait for this, unless a drain begins. What was claimed in the same moment is not lost: it is begun."""
+        work = asyncio.ensure_future(waiting)
+        drain = asyncio.ensure_future(self._draining.wait())
+        try:
+            await asyncio.wait({work, drain}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})
+            return None if work.cancelled() else work.result()
+        finally:
+            drain.cancel()
+            work.cancel()
+
+    async def _ship(self) -> None:
+        """Keep the server's copies of the logs fresh, one after the other: they are nobody's hurry."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            for attempt in [*self.attempts]:
+                await attempt.ship()
+
+    def _begin(self, workload: ExecuteTask) -> None:
+        attempt = Attempt(self._office, order_of(workload, self._settings))
+        self._busy += 1
+        attempt.released.add_done_callback(self._freed)
+        self.attempts[attempt] = asyncio.create_task(self._attend(attempt))
+        if self.draining:
+            attempt.stop(self._reason)
+
+    def _freed(self, _: object) -> None:
+        self._busy -= 1
+        self._room.set()
+
+    async def _attend(self, attempt: Attempt) -> None:
+        try:
+            self._on_record(await attempt.run())
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one attempt is not to end the others
+            self._on_fault(f"attempt {attempt.ti_id}: {type(error).__name__}: {error}")
+        finally:
+            self.attempts.pop(attempt, None)
+
+    async def _settle(self) -> None:
+        """Wait for the attempts; in a drain, no longer than the worker's own grace."""
+        began: float | None = None
+        loop = asyncio.get_running_loop()
+        while self.attempts:
+            if self.draining and began is None:
+                began = loop.time()
+            left = None if began is None else began + self._settings.graces.worker_s - loop.time()
+            if left is not None and left <= 0:
+                self.undelivered = len(self.attempts)
+                return
+            waiting = {*self.attempts.values()}
+            drain = asyncio.ensure_future(self._draining.wait())
+            await asyncio.wait(
+                waiting if self.draining else {*waiting, drain}, timeout=left, return_when="FIRST_COMPLETED"
+            )
+            drain.cancel()

@@ -1,0 +1,5 @@
+"""An entry whose import does not end."""
+
+import signal
+
+signal.pause()

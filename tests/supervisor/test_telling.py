@@ -1,0 +1,92 @@
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from protocol.http.instances import TIEnd
+from protocol.messages.checkpoints import CheckpointTask, StopReason
+from protocol.messages.outcomes import (
+    AwaitInputTask,
+    DeferTask,
+    RescheduleTask,
+    RetryTask,
+    SucceedTask,
+    TaskState,
+)
+from protocol.messages.shape import Message
+from protocol.values import encode_json
+from supervisor.outcome import ROWS, FailureKind, Outcome, Tell, Verdict
+from supervisor.telling import REASON_CAP, Body, said, verdict
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = datetime(2026, 1, 2, tzinfo=UTC)
+MESSAGES: list[Message] = [
+    SucceedTask(LATER, rendered_map_index="x"),
+    TaskState("failed", LATER),
+    TaskState("skipped"),
+    TaskState("removed", LATER),
+    TaskState("checkpointed", LATER),
+    RetryTask(LATER, retry_delay_seconds=3.0, retry_reason="later"),
+    RescheduleTask(LATER, LATER),
+    DeferTask("a.B", "resume", trigger_kwargs={"a": 1}),
+    AwaitInputTask("resume"),
+    CheckpointTask(LATER, data={"a": 1}, reason=StopReason.DRAIN),
+]
+
+
+def accepted(body: Body) -> TIEnd:
+    """Our own server's reading, which refuses a key too many as Airflow's does."""
+    found: TIEnd = msgspec.json.decode(encode_json(body), type=TIEnd)
+    return found
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: f"{type(message).__name__}-{message.state}")
+def test_every_word_becomes_a_body_that_a_server_of_ours_takes(message: Message) -> None:
+    body = said(message, NOW, extended=True)
+    assert None not in body.values()
+    accepted(body)
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: f"{type(message).__name__}-{message.state}")
+def test_airflow_is_told_only_of_states_it_knows(message: Message) -> None:
+    body = said(message, NOW, extended=False)
+    accepted(body)
+    assert body["state"] != "checkpointed"
+    assert "kind" not in body
+
+
+def test_an_end_without_a_date_gets_one() -> None:
+    assert said(TaskState("skipped"), NOW, extended=False)["end_date"] == NOW
+    assert said(TaskState("failed", LATER, retry_reason="x"), NOW, extended=True)["retry_reason"] == "x"
+    assert "retry_reason" not in said(TaskState("failed", LATER, retry_reason="x"), NOW, extended=False)
+
+
+def test_a_checkpoint_is_a_reschedule_to_airflow() -> None:
+    body = said(CheckpointTask(LATER), NOW, extended=False)
+    assert body == {"state": "up_for_reschedule", "reschedule_date": NOW, "end_date": NOW}
+
+
+TOLD: dict[Tell, Verdict] = {
+    row.verdict.tell: row.verdict for row in ROWS if row.verdict.tell not in {Tell.NOTHING, Tell.MESSAGE}
+}
+
+
+@pytest.mark.parametrize("tell", TOLD)
+@pytest.mark.parametrize("extended", [True, False])
+def test_every_verdict_becomes_a_body(tell: Tell, extended: bool) -> None:  # noqa: FBT001 - pytest gives it by position
+    body = verdict(TOLD[tell], NOW, why="exit 5", reason=StopReason.DRAIN, extended=extended)
+    accepted(body)
+    assert ("kind" in body) == (extended and tell in {Tell.FAILED, Tell.RETRY})
+    assert extended or body["state"] != "checkpointed"
+
+
+def test_the_reason_is_told_as_far_as_it_fits() -> None:
+    found = Verdict("code", Outcome.FAILED, FailureKind.APP, Tell.FAILED)
+    body = verdict(found, NOW, why="x" * 1000, reason=None, extended=True)
+    assert (len(body["retry_reason"]), body["kind"]) == (REASON_CAP, "app")
+
+
+def test_a_checkpoint_says_why_it_was_taken_if_that_is_known() -> None:
+    found = TOLD[Tell.CHECKPOINTED]
+    assert "reason" not in verdict(found, NOW, why="", reason=None, extended=True)
+    assert verdict(found, NOW, why="", reason=StopReason.EVICT, extended=True)["reason"] == "evict"
