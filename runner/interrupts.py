@@ -43,6 +43,9 @@ MARGIN = 0.2
 MARGIN_SECONDS = (0.5, 5.0)
 """The part of the grace, within bounds, that is kept for clean-up and for telling the outcome."""
 
+AGAIN = 0.1
+"""Seconds until word that was not taken is sent again: the thread is blocked in C, or was in the middle of a fork."""
+
 Ask = Callable[[Message, float | None], Message | None]
 Hook = Callable[[], object]
 
@@ -83,6 +86,7 @@ class Interrupts:
         self._word: TaskInterrupted | None = None
         self._last_call = False
         self._interrupted = False
+        self._forking = False
         self._cancel: Hook | None = None
         self._mail: SimpleQueue[None] = SimpleQueue()
         self._main = threading.get_ident()
@@ -95,7 +99,7 @@ class Interrupts:
     def install(self) -> None:
         """Take SIGTERM. What the task forks dies of it, as it would without us."""
         signal.signal(signal.SIGTERM, self._handle)
-        os.register_at_fork(after_in_child=_leave_sigterm)
+        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=_leave_sigterm)
 
     def open(self) -> None:
         """The task's code begins."""
@@ -111,7 +115,8 @@ class Interrupts:
         signal.setitimer(signal.ITIMER_REAL, 0)
         if self.stopping and self._hooks and self.deadline is not None:
             left = (self.deadline - datetime.now(UTC)).total_seconds()
-            self._hooks_ran.acquire(timeout=max(0.0, left - margin_of(left)) if left > 0 else 0)
+            if self._hooks_ran.acquire(timeout=max(0.0, left - margin_of(left)) if left > 0 else 0):
+                self._hooks_ran.release()
 
     def on_stop(self, hook: Hook) -> None:
         """Have a hook run when the stop comes; it came already: run it now."""
@@ -136,8 +141,11 @@ class Interrupts:
     # --- in the main thread, between any two steps of the task ---
 
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
-        word, self._word = self._word, None
+        word = self._word
         if word is not None:
+            if self._forking:
+                return  # what is raised in a hook of `fork` is lost; the word is sent again
+            self._word = None
             if self.phase is Phase.RUNNING and (self._last_call or not self.patient):
                 self._interrupted = True
                 raise word
@@ -148,6 +156,16 @@ class Interrupts:
             self._asked = True
             if self.phase is Phase.RUNNING:
                 self._begin()
+
+    # A signal that reaches a new process before it has left our handler would be lost: it waits until then.
+
+    def _before_fork(self) -> None:
+        self._forking = True
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def _after_fork(self) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        self._forking = False
 
     def _begin(self) -> None:
         if not self._conducted:
@@ -188,6 +206,9 @@ class Interrupts:
     def _settled(self) -> bool:
         return self._interrupted or self.phase is not Phase.RUNNING
 
+    def _taken(self) -> bool:
+        return self._word is None or self._settled()
+
     def _interrupt(self) -> None:
         if self._settled() or (self.patient and not self._last_call):
             return
@@ -196,7 +217,9 @@ class Interrupts:
             cancel()
             return
         self._word = TaskInterrupted(f"stop: {self.reason or 'asked from outside'}")
-        signal.pthread_kill(self._main, signal.SIGTERM)
+        while not self._taken():
+            signal.pthread_kill(self._main, signal.SIGTERM)
+            self._wait(time.monotonic() + AGAIN)
 
     def _wait(self, until: float) -> None:
         try:
@@ -224,3 +247,4 @@ class Interrupts:
 
 def _leave_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

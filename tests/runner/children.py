@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from protocol.messages.checkpoints import CheckpointResult, CheckpointSaved, SaveCheckpoint
 from protocol.messages.control import ErrorResponse, OKResponse
 from protocol.messages.shape import Message
-from protocol.session import Asked, Broken, SupervisorSession
+from protocol.session import Asked, Broken, Heard, SupervisorSession
 from protocol.vocabulary import ANSWERS, TERMINAL
 from tests.runner.samples import greeting
 
@@ -41,6 +42,10 @@ class Child:
     def __init__(self, cwd: Path, environment: dict[str, str]) -> None:
         self.session = SupervisorSession()
         self.asked: list[Message] = []
+        self._heard: deque[Heard] = deque()
+        self._ended = False
+        self.last = 0
+        """The number of the question that came last."""
         self.fault: Broken | None = None
         self.channel, theirs = socket.socketpair()
         log_read, log_write = os.pipe()
@@ -77,20 +82,27 @@ class Child:
     def run(self, answer: Answer = acknowledge, until: Callable[[Message], bool] = lambda _: False) -> int | None:
         """Answer questions until the channel ends, or until one that is left open. Give the exit code, if it ended."""
         while True:
-            try:
-                data = self.channel.recv(1 << 20)
-            except ConnectionResetError:
-                data = b""
-            for event in self.session.receive(data) if data else self.session.receive_end():
+            while self._heard:
+                event = self._heard.popleft()
                 if isinstance(event, Asked):
                     self.asked.append(event.message)
+                    self.last = event.id
                     if until(event.message):
                         return None
                     self.reply(event.id, answer(event.message))
                 elif isinstance(event, Broken):
                     self.fault = event
-            if not data:
+            if self._ended:
                 return self.wait()
+            self._listen()
+
+    def _listen(self) -> None:
+        try:
+            data = self.channel.recv(1 << 20)
+        except ConnectionResetError:
+            data = b""
+        self._ended = not data
+        self._heard.extend(self.session.receive(data) if data else self.session.receive_end())
 
     def reply(self, number: int, message: Message | None) -> None:
         try:
