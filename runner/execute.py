@@ -113,8 +113,8 @@ def argument(binding: TaskArgBinding, context: Context) -> Any:  # noqa: ANN401 
 
 def wants_context(function: Callable[..., Any]) -> bool:
     """Say whether a function, or the one it wraps, has a parameter `ctx`."""
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
+    while inner := getattr(function, "__wrapped__", None) or getattr(function, "func", None):
+        function = inner
     code = getattr(function, "__code__", None) or getattr(getattr(function, "__call__", None), "__code__", None)  # noqa: B004 - its code is wanted, not whether it is there
     if code is None:
         return False

@@ -36,6 +36,10 @@ def pipe() -> Iterator[Pipe]:
     one.close()
 
 
+def fail() -> None:
+    raise ValueError("bad")
+
+
 class Hostile:
     def __repr__(self) -> str:
         raise RuntimeError("no")
@@ -57,7 +61,7 @@ def test_each_level_is_called_by_its_name(pipe: Pipe, level: str) -> None:
 
 def test_an_exception_that_is_handled_is_told(pipe: Pipe) -> None:
     try:
-        raise ValueError("bad")
+        fail()
     except ValueError:
         pipe.log.exception("it failed", row=3)
     [entry] = pipe.lines()
@@ -139,7 +143,9 @@ def test_a_line_after_one_that_was_interrupted_begins_anew(pipe: Pipe) -> None:
 
 @pytest.fixture
 def logger(pipe: Pipe) -> Iterator[logging.Logger]:
-    one = logging.Logger("library", logging.DEBUG)
+    one = logging.getLogger("library")
+    one.setLevel(logging.DEBUG)
+    one.propagate = False
     one.addHandler(LogHandler(pipe.channel))
     yield one
     one.handlers.clear()
@@ -165,13 +171,14 @@ def test_levels_of_ones_own_are_called_by_the_one_below(
 
 
 def test_arguments_that_do_not_fit_are_shown(pipe: Pipe, logger: logging.Logger) -> None:
-    logger.info("%d rows", "three")
+    record = logger.makeRecord("library", logging.INFO, __file__, 1, "%d rows", ("three",), None)
+    LogHandler(pipe.channel).emit(record)
     assert pipe.lines()[0]["event"] == "'%d rows' with ('three',)"
 
 
 def test_an_exception_that_logging_was_given_is_told(pipe: Pipe, logger: logging.Logger) -> None:
     try:
-        raise ValueError("bad")
+        fail()
     except ValueError:
         logger.exception("it failed")
     assert pipe.lines()[0]["exception"][0]["exc_value"] == "bad"
