@@ -3,12 +3,11 @@
 `CheckpointTask` is the one of ours, in `messages/checkpoints.py`.
 """
 
-from datetime import datetime
 from typing import Any, Literal
 
 from protocol.changes import Change, drop
 from protocol.messages.assets import AssetProfile
-from protocol.messages.shape import Aware, Duration, Json, Message, StrictMessage
+from protocol.messages.shape import Aware, Duration, Json, Message, Moment, StrictMessage
 from protocol.messages.startup import LoopDecisionPayload
 
 
@@ -30,7 +29,7 @@ class TaskState(Message, frozen=True):
     """
 
     state: Literal["failed", "skipped", "removed", "checkpointed"]
-    end_date: datetime | None = None
+    end_date: Moment | None = None
     rendered_map_index: str | None = None
     retry_reason: str | None = None
     loop_decision: LoopDecisionPayload | None = None

@@ -1,13 +1,12 @@
 """What a Dag processor says. Taskhand parses no Dags; these are here so that `schema.json` describes the whole wire."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from protocol.changes import Change, both, drop, within
 from protocol.messages.runs import DagRun
-from protocol.messages.shape import Message, Model
+from protocol.messages.shape import Message, Model, Moment
 from protocol.messages.startup import TaskInstance, TIRunContext, without_new_context, without_region
 from protocol.states import TaskInstanceState
 
@@ -74,7 +73,7 @@ class LazyDeserializedDAG(Model, frozen=True):
     """A serialised Dag."""
 
     data: dict[str, Any]
-    last_loaded: datetime | None = None
+    last_loaded: Moment | None = None
 
 
 class DagSourceCode(Model, frozen=True):

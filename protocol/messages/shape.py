@@ -16,6 +16,9 @@ Json = Annotated[Any, Meta(extra_json_schema={"$ref": "#/$defs/JsonValue"})]
 Aware = Annotated[datetime, Meta(tz=True)]
 """A moment with a time zone: a msgpack timestamp, or an RFC 3339 string with an offset."""
 
+Moment = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
+"""A moment with or without a time zone; without one it is always a string."""
+
 Duration = timedelta | float
 """An ISO 8601 duration string, or a number of seconds; we write the string."""
 

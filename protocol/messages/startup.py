@@ -1,6 +1,5 @@
 """The greeting: the one frame a supervisor sends unasked, with everything a child needs to begin."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,7 +7,7 @@ from msgspec import Meta, Struct
 
 from protocol.changes import Change, both, drop, within
 from protocol.messages.runs import DagRun
-from protocol.messages.shape import Aware, Json, Message, Model, StrictModel
+from protocol.messages.shape import Aware, Json, Message, Model, Moment, StrictModel
 
 
 class TaskInstance(Model, frozen=True):
@@ -130,7 +129,7 @@ class StartupDetails(Message, frozen=True):
     ti: TaskInstance
     dag_rel_path: str
     bundle_info: BundleInfo
-    start_date: datetime
+    start_date: Moment
     ti_context: TIRunContext
     sentry_integration: str
 

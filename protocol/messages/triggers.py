@@ -4,12 +4,13 @@ It has its own greeting and its own vocabulary over the same frames. Questions h
 instance whose trigger asks as the fourth element of the frame, and many are open at once.
 """
 
-from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from msgspec import UNSET, UnsetType
+
 from protocol.changes import Change, drop, within
-from protocol.messages.shape import Json, Message, Model, SparseModel
+from protocol.messages.shape import Json, Message, Model, Moment, SparseModel
 from protocol.messages.startup import without_region
 
 
@@ -39,7 +40,7 @@ class RunTrigger(Model, frozen=True, tag_field="type", tag="RunTrigger"):
     classpath: str
     encrypted_kwargs: str
     ti: TriggeredInstance | None = None
-    timeout_after: datetime | None = None
+    timeout_after: Moment | None = None
     dag_data: dict[str, Any] | None = None
     dag_run_data: dict[str, Any] | None = None
     watched_assets: dict[str, str] | None = None
@@ -47,11 +48,19 @@ class RunTrigger(Model, frozen=True, tag_field="type", tag="RunTrigger"):
 
 
 class TriggerEvent(SparseModel, frozen=True):
-    """What a trigger yielded. With a state it ends its task; without one it resumes it."""
+    """What a trigger yielded: a payload (nil too) that resumes its task, or a state that ends it.
 
-    payload: Json | None = None
-    task_instance_state: Literal["success", "failed", "skipped"] | None = None
+    Exactly one of the two is there, and on the wire the other's key is left out: Airflow tells the kinds apart by the
+    state's key, refuses a payload beside a state, and cannot take an event with neither.
+    """
+
+    payload: Json | UnsetType | None = UNSET
+    task_instance_state: Literal["success", "failed", "skipped"] | UnsetType = UNSET
     xcoms: dict[str, Json] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.payload is UNSET) == (self.task_instance_state is UNSET):
+            raise ValueError("a trigger event has either a payload or a task_instance_state")
 
 
 class FiredTrigger(NamedTuple):

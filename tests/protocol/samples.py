@@ -16,6 +16,7 @@ from protocol.messages.checkpoints import BlobReference
 from protocol.messages.runs import DagRun, DagRunState, DagRunType
 from protocol.messages.shape import Message
 from protocol.messages.startup import BundleInfo, StartupDetails, TaskInstance, TIRunContext
+from protocol.messages.triggers import TriggerEvent
 from protocol.vocabulary import ANSWERS, PARSING, TASK, TRIGGERER
 
 MOMENT = datetime(2026, 11, 20, 8, 15, 30, 250_000, tzinfo=UTC)
@@ -44,6 +45,11 @@ GREETING = StartupDetails(
     sentry_integration="",
 )
 
+# What its own fields alone do not say how to fill.
+WHOLE: dict[type[Struct], Struct] = {
+    BlobReference: BlobReference("file:///blob", "0" * 64, 3),
+    TriggerEvent: TriggerEvent({"rows": 3}),
+}
 PLAIN: dict[object, object] = {
     str: "text",
     int: 3,
@@ -65,8 +71,8 @@ def every_message() -> list[type[Message]]:
 
 def full(message: type[Struct]) -> Any:
     """A message with every field set."""
-    if message is BlobReference:
-        return BlobReference("file:///blob", "0" * 64, 3)
+    if message in WHOLE:
+        return WHOLE[message]
     return message(**{field.encode_name: value_of(field.type) for field in fields(message)})
 
 

@@ -208,7 +208,7 @@ def test_random_bytes_raise_nothing_but_the_peers_fault(payload: bytes) -> None:
 WILD = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["type", "key", "state"]), inner),
-    max_leaves=12,
+    max_leaves=5,
 )
 
 

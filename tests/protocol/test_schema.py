@@ -47,6 +47,8 @@ def test_the_vectors_fit_the_frames() -> None:
 
 def test_moments_say_what_they_are_on_the_wire() -> None:
     assert DOCUMENT["$defs"]["SucceedTask"]["properties"]["end_date"] == {"$ref": "#/$defs/Timestamp"}
+    # Whether a moment must have a time zone or not, it is the same on the wire.
+    assert DOCUMENT["$defs"]["StartupDetails"]["properties"]["start_date"] == {"$ref": "#/$defs/Timestamp"}
     assert DOCUMENT["$defs"]["Timestamp"]["x-msgpack"] == "timestamp"
     assert DOCUMENT["$defs"]["DeferTask"]["properties"]["trigger_timeout"]["anyOf"][0] == {"$ref": "#/$defs/Duration"}
 

@@ -1,4 +1,5 @@
 import msgspec
+import pytest
 
 from protocol.messages import triggers
 from protocol.messages.triggers import FiredTrigger, TriggerEvent, TriggerStateChanges, TriggerStateSync
@@ -12,13 +13,22 @@ def test_messages() -> None:
 
 
 def test_an_event_that_ends_its_task_says_how_and_one_that_resumes_it_does_not() -> None:
-    ends, resumes = TriggerEvent({"rows": 3}, "success"), TriggerEvent({"rows": 3})
-    changes = TriggerStateChanges(events=[FiredTrigger(1, ends, None), FiredTrigger(2, resumes, 9)])
+    ends, resumes = TriggerEvent(task_instance_state="success", xcoms={"rows": 3}), TriggerEvent({"rows": 3})
+    nothing = TriggerEvent(None)
+    events = [FiredTrigger(1, ends, None), FiredTrigger(2, resumes, 9), FiredTrigger(3, nothing, None)]
+    changes = TriggerStateChanges(events=events)
     assert as_map(changes)["events"] == [
-        [1, {"payload": {"rows": 3}, "task_instance_state": "success"}, None],
+        [1, {"task_instance_state": "success", "xcoms": {"rows": 3}}, None],
         [2, {"payload": {"rows": 3}}, 9],
+        [3, {"payload": None}, None],
     ]
     assert msgspec.convert(as_map(changes), TriggerStateChanges) == changes
+
+
+@pytest.mark.parametrize("body", [{}, {"payload": 1, "task_instance_state": "failed"}])
+def test_an_event_that_says_neither_or_both_is_none(body: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError, match="either a payload or a task_instance_state"):
+        msgspec.convert(body, TriggerEvent)
 
 
 def test_an_older_runner_is_not_told_of_releases() -> None:
