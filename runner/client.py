@@ -73,13 +73,13 @@ class Question:
 class Client:
     """The runner's end of the frame channel. Made in the main thread."""
 
-    def __init__(self, channel: int, cap: int = DEFAULT_CAP) -> None:
+    def __init__(self, channel: int, cap: int = DEFAULT_CAP, session: RunnerSession | None = None) -> None:
         self.greeting: Message | None = None
         self.lost: ChannelLost | None = None
         """Why nothing can be asked any more."""
         self._channel = channel
         self._cap = cap
-        self._session = RunnerSession(cap=cap)
+        self._session = session or RunnerSession(cap=cap)
         self._lock = threading.RLock()
         self._inside = False
         self._torn = False

@@ -117,11 +117,15 @@ _LEVELS = (
 
 
 class LogHandler(logging.Handler):
-    """Takes what is logged with the standard library's `logging` to the channel."""
+    """Takes what is logged with the standard library's `logging` to a channel."""
 
-    def __init__(self, channel: Channel) -> None:
-        super().__init__()
-        self._channel = channel
+    channel: Channel | None = None
+
+    def take_over(self, channel: Channel, level: int = logging.INFO) -> None:
+        """Be where `logging` goes, instead of wherever a module that was imported before sent it."""
+        self.channel = channel
+        logging.root.handlers[:] = [self]
+        logging.root.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record. Its arguments may not fit its message: then both are shown."""
@@ -139,10 +143,5 @@ class LogHandler(logging.Handler):
         }
         if record.exc_info and record.exc_info[1] is not None:
             entry["exception"] = entries_of(record.exc_info[1])
-        self._channel.write(line_of(entry))
-
-
-def take_logging(channel: Channel, level: int = logging.INFO) -> None:
-    """Let the channel be where `logging` goes, instead of wherever a module that was imported before sent it."""
-    logging.root.handlers[:] = [LogHandler(channel)]
-    logging.root.setLevel(level)
+        if self.channel is not None:
+            self.channel.write(line_of(entry))

@@ -1,10 +1,7 @@
 """SIGTERM, to real children: at every stage of a task, to every kind of task, once, twice and at random."""
 
-import random
 import signal
 import subprocess
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,23 +10,19 @@ from protocol.messages.checkpoints import (
     CheckpointRecord,
     CheckpointResult,
     CheckpointSaved,
-    CheckpointTask,
     GetCheckpoint,
     GetStopRequest,
     SaveCheckpoint,
-    StopReason,
-    StopRequest,
-    StopRequestResult,
 )
 from protocol.messages.control import ErrorResponse, ErrorType
 from protocol.messages.outcomes import RetryTask, SucceedTask
 from protocol.messages.shape import Message
-from protocol.messages.variables import GetVariable, VariableResult
 from protocol.messages.xcoms import SetXCom
 from runner.interrupts import margin_of
 from runner.outcomes import Exit
-from tests.runner.children import Child, Flows, acknowledge, child
+from tests.runner.children import Flows, acknowledge, child
 from tests.runner.samples import NOW
+from tests.runner.stops import SAVES, checkpointed, stopping
 from tests.runner.test_child import task
 
 LONG = "threading.Event().wait()"
@@ -40,33 +33,11 @@ def flows(tmp_path: Path) -> Flows:
     return Flows(tmp_path)
 
 
-def stopping(grace: float = 20.0, reason: StopReason = StopReason.DRAIN) -> Callable[[Message], Message | None]:
-    """Answer as a supervisor that asked for a stop. Saves are numbered, and say that they were asked for."""
-    saves = iter(range(1, 1_000_000))
-
-    def answer(message: Message) -> Message | None:
-        if isinstance(message, GetStopRequest):
-            return StopRequestResult(StopRequest(reason, datetime.now(UTC) + timedelta(seconds=grace)))
-        if isinstance(message, SaveCheckpoint):
-            return CheckpointSaved(next(saves))
-        if isinstance(message, GetVariable):
-            return VariableResult(message.key, message.key)
-        return acknowledge(message)
-
-    return answer
-
-
 def unknown(message: Message) -> Message | None:
     """Answer as a supervisor that does not know our questions."""
     if isinstance(message, GetStopRequest):
         return ErrorResponse(ErrorType.API_SERVER_ERROR, {"status_code": 400, "message": "Unhandled request"})
     return acknowledge(message)
-
-
-def checkpointed(one: Child, reason: StopReason | None = StopReason.DRAIN) -> None:
-    [told] = one.terminal
-    assert isinstance(told, CheckpointTask)
-    assert told.reason == reason
 
 
 @pytest.mark.parametrize(("grace", "margin"), [(1.0, 0.5), (0.5, 0.25), (0.0, 0.0), (10.0, 2.0), (300.0, 5.0)])
@@ -148,8 +119,6 @@ def test_a_task_that_looks_ends_as_it_likes(flows: Flows) -> None:
 
 
 # --- a task that saves ------------------------------------------------------------------------------------------------
-
-SAVES = "step = ctx.checkpoint.get('step', 0)\nwhile True:\n    step += 1\n    ctx.save({'step': step}, progress=step)"
 
 
 @pytest.mark.slow
@@ -366,48 +335,3 @@ def test_an_alarm_of_the_tasks_own_does_not_reach_the_telling_of_its_outcome(flo
             one.process.wait(0.2)
         one.reply(one.last, None)
         assert one.run(stopping()) == Exit.TOLD
-
-
-BUSY = {
-    "asks": "while True:\n    for n in range(50): assert ctx.variables.get(f'k{n}') == f'k{n}'",
-    "logs": "while True: ctx.log.info('x' * 5000, n=1)",
-    "prints": "while True: print('x' * 50)",
-    "saves": SAVES,
-    "threads": (
-        "def ask():\n    while True: assert ctx.variables.get('a') == 'a'\n"
-        "for _ in range(3): threading.Thread(target=ask, daemon=True).start()\n"
-        "while True: assert ctx.variables.get('b') == 'b'"
-    ),
-    "async": (
-        "async def ask():\n    while True: await aask(GetVariable('a'))\n"
-        "await asyncio.gather(*(ask() for _ in range(5)))"
-    ),
-    "imports": "import importlib, json\nwhile True: importlib.reload(json)",
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("what", BUSY)
-def test_a_stop_at_a_random_moment_of_a_busy_task_ends_it_and_its_channel_stays_right(
-    flows: Flows, what: str, seed: int
-) -> None:
-    chance = random.Random(seed * 100 + len(what))  # noqa: S311 - no secret
-    answer, kind = stopping(), "async def" if what == "async" else "def"
-    after = chance.randrange(5, 400) if what not in {"logs", "prints", "imports"} else 0
-    source = task("print('ready')\n" + BUSY[what], kind=kind) + "from protocol.messages.variables import GetVariable\n"
-    with flows.started(source) as one:
-        one.printed(b"ready")
-        if after:
-            one.run(answer, until=lambda _: len(one.asked) == after)
-        one.terminate()
-        if after:
-            one.reply(one.last, answer(one.asked[-1]))
-        code = one.run(answer)
-        assert one.fault is None
-        if what == "saves":
-            assert code == Exit.TOLD
-            checkpointed(one)
-        else:
-            assert (code, one.terminal) == (Exit.INTERRUPTED, [])
-        assert [entry for entry in one.logs if entry["level"] == "error"] == []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.logs import Channel, Log, LogHandler, line_of, take_logging
+from runner.logs import Channel, Log, LogHandler, line_of
 
 
 class Pipe:
@@ -141,12 +141,18 @@ def test_a_line_after_one_that_was_interrupted_begins_anew(pipe: Pipe) -> None:
     assert os.read(pipe.reader, 1000).startswith(b"\n{")
 
 
+def handler_of(pipe: Pipe) -> LogHandler:
+    handler = LogHandler()
+    handler.channel = pipe.channel
+    return handler
+
+
 @pytest.fixture
 def logger(pipe: Pipe) -> Iterator[logging.Logger]:
     one = logging.getLogger("library")
     one.setLevel(logging.DEBUG)
     one.propagate = False
-    one.addHandler(LogHandler(pipe.channel))
+    one.addHandler(handler_of(pipe))
     yield one
     one.handlers.clear()
 
@@ -172,7 +178,7 @@ def test_levels_of_ones_own_are_called_by_the_one_below(
 
 def test_arguments_that_do_not_fit_are_shown(pipe: Pipe, logger: logging.Logger) -> None:
     record = logger.makeRecord("library", logging.INFO, __file__, 1, "%d rows", ("three",), None)
-    LogHandler(pipe.channel).emit(record)
+    handler_of(pipe).emit(record)
     assert pipe.lines()[0]["event"] == "'%d rows' with ('three',)"
 
 
@@ -187,7 +193,7 @@ def test_an_exception_that_logging_was_given_is_told(pipe: Pipe, logger: logging
 def test_logging_is_taken_from_whoever_had_it(pipe: Pipe) -> None:
     root, handlers, level = logging.root, list(logging.root.handlers), logging.root.level
     try:
-        take_logging(pipe.channel)
+        LogHandler().take_over(pipe.channel)
         assert [type(handler) for handler in root.handlers] == [LogHandler]
         assert root.level == logging.INFO
     finally:
