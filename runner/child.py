@@ -71,11 +71,9 @@ def _run(client: Client, log: Log, find: Find) -> int:
 
 
 def prepare(frames: int, logs: int) -> None:
-    """Make the process one for a task to run in."""
+    """Make the process one for a task to run in. That SIGPIPE is ignored, Python sees to, and so does a keeper."""
     for descriptor in (frames, logs):
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's own signature
-    # As an interpreter that was executed has it: a write to a closed channel is an error, not a death.
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     # Not those the keeper began with: what a task prints arrives when it is printed, whatever the keeper had there.
     sys.stdout, sys.stderr = OUT or sys.stdout, ERR or sys.stderr
     faulthandler.register(STACKS, file=2, all_threads=True)

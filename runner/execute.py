@@ -149,7 +149,7 @@ def tell(run: Run, outcome: Outcome) -> Exit:
         return Exit.INTERRUPTED
     try:
         run.client.ask(message)
-    except AskError as error:
+    except (AskError, LocalProtocolError) as error:
         run.log.write("error", "the outcome was refused", {"outcome": type(message).__name__}, error)
         return Exit.UNTOLD
     except ChannelLost as error:

@@ -155,8 +155,11 @@ RAISED: tuple[tuple[type[BaseException], Callable[[Any, datetime, Stop], Outcome
 
 
 def outcome_of(error: BaseException, now: datetime, stop: Stop) -> Outcome:
-    """Give the outcome of a task that raised."""
-    return next(make(error, now, stop) for kind, make in RAISED if isinstance(error, kind))
+    """Give the outcome of a task that raised. What it asked for may be impossible, such as a moment after all time."""
+    try:
+        return next(make(error, now, stop) for kind, make in RAISED if isinstance(error, kind))
+    except (ArithmeticError, ValueError) as impossible:
+        return Raised(f"{type(error).__qualname__}: {reason_of(impossible)}")
 
 
 def reason_of(error: BaseException) -> str:

@@ -56,6 +56,8 @@ class Unprintable(Exception):
         (Reschedule(at=LATER), Stop(), Rescheduled(LATER)),
         (Reschedule(after=300), Stop(), Rescheduled(LATER)),
         (Reschedule(after=timedelta()), Stop(), Rescheduled(NOW)),
+        (Reschedule(after=1e12), Stop(), Raised("Reschedule: OverflowError: date value out of range")),
+        (Reschedule(after=float("nan")), Stop(), Rescheduled(NOW)),
         (Checkpointed(), SAVED, Saved(SAVED)),
         (TaskInterrupted(), DRAIN, Interrupted(DRAIN)),
         (ValueError("bad"), Stop(), Raised("ValueError: bad")),
