@@ -130,14 +130,14 @@ class Children:
         return rate
 
     def memory(self, count: int) -> float:
-        """Give the PSS of a further sleeping child, in MB."""
-        children = []
+        """Give what a further sleeping child adds to the PSS of all, in MB."""
+        children, alone = [], _pss(os.getpid())
         for _ in range(count):
             pid, channel, out, log = self.fork()
             channel.sendall(SupervisorSession().greet(greeting(self._path, "sleeps")))
             assert os.read(out, 100) == b"sleeping\n"
             children.append((pid, channel, out, log))
-        pss = sum(_pss(pid) for pid, *_ in children) / count
+        pss = (sum(_pss(pid) for pid, *_ in children) + _pss(os.getpid()) - alone) / count
         for pid, channel, out, log in children:
             os.kill(pid, 9)
             os.waitpid(pid, 0)
