@@ -5,5 +5,28 @@ knows the rest of the system only as the messages of `protocol`.
 """
 
 from runner.authoring import flow, shell, task
+from runner.checkpoints import BlobCorrupt
+from runner.context import Context, aask, ask, current
+from runner.faults import AskError, NotFound, QuestionFailed, Refused
+from runner.outcomes import Checkpointed, Fail, Reschedule, Retry, Skip, TaskInterrupted
 
-__all__ = ["flow", "shell", "task"]
+__all__ = [
+    "AskError",
+    "BlobCorrupt",
+    "Checkpointed",
+    "Context",
+    "Fail",
+    "NotFound",
+    "QuestionFailed",
+    "Refused",
+    "Reschedule",
+    "Retry",
+    "Skip",
+    "TaskInterrupted",
+    "aask",
+    "ask",
+    "current",
+    "flow",
+    "shell",
+    "task",
+]

@@ -1,0 +1,182 @@
+"""`ctx`: what a task knows of itself, and what it may ask.
+
+A task gets it when it has a parameter of that name, and any code of the task by `runner.current()`. Everything in it
+may be used from any thread of the task's process. From `async` code, `await asyncio.to_thread(ctx.save, …)` keeps the
+loop free; the plain call works as well and blocks it for the time of a round trip.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from protocol.messages.checkpoints import (
+    CheckpointResult,
+    CheckpointSaved,
+    GetCheckpoint,
+    SaveCheckpoint,
+    StopReason,
+)
+from protocol.messages.control import ReportProgress
+from protocol.messages.shape import Message
+from protocol.messages.startup import StartupDetails
+from protocol.messages.variables import MaskSecret
+from runner.access import Connections, State, Variables, XComs, expect
+from runner.checkpoints import Checkpoint, keep
+from runner.client import Client
+from runner.interrupts import Hook, Interrupts
+from runner.logs import Log
+from runner.outcomes import Checkpointed
+
+
+class Context:
+    """One attempt, as its task sees it."""
+
+    def __init__(
+        self, greeting: StartupDetails, client: Client, interrupts: Interrupts, log: Log, blobs: Path | None = None
+    ) -> None:
+        ask = client.ask
+        self.xcom = XComs(ask, greeting.ti)
+        self.variables = Variables(ask)
+        self.connections = Connections(ask)
+        self.state = State(ask, greeting.ti)
+        self.log = log
+        self._greeting = greeting
+        self._client = client
+        self._ask = ask
+        self._interrupts = interrupts
+        self._blobs = blobs
+        self._checkpoint: Checkpoint | None = None
+
+    # --- which attempt ---
+
+    @property
+    def ti_id(self) -> UUID:
+        """The attempt's id. It changes with each try."""
+        return self._greeting.ti.id
+
+    @property
+    def flow(self) -> str:
+        """The flow."""
+        return self._greeting.ti.dag_id
+
+    @property
+    def run_id(self) -> str:
+        """The run of the flow."""
+        return self._greeting.ti.run_id
+
+    @property
+    def task_id(self) -> str:
+        """The task."""
+        return self._greeting.ti.task_id
+
+    @property
+    def map_index(self) -> int:
+        """Which instance of a mapped task; -1 for a task that is not mapped."""
+        return self._greeting.ti.map_index
+
+    @property
+    def try_number(self) -> int:
+        """Which try, from 1."""
+        return self._greeting.ti.try_number
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What the run was started with."""
+        return self._greeting.ti_context.dag_run.conf or {}
+
+    # --- the stop ---
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the attempt is asked to stop."""
+        return self._interrupts.stopping
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """Why, when that is known."""
+        return self._interrupts.reason
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the attempt is ended if it has not stopped by then; None while it is not asked to."""
+        return self._interrupts.deadline
+
+    def on_stop(self, hook: Hook) -> None:
+        """Have a function called, in a thread of its own, when the attempt is asked to stop. The last one is first."""
+        self._interrupts.on_stop(hook)
+
+    # --- checkpoints ---
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The record to resume from, as it was when the attempt began."""
+        if self._checkpoint is None:
+            self._interrupts.uses_checkpoints()
+            result = expect(self._ask(GetCheckpoint()), CheckpointResult)
+            self._checkpoint = Checkpoint(result.checkpoint, result.note)
+            if self._checkpoint:
+                self._interrupts.on_record = True
+        return self._checkpoint
+
+    def save(self, data: Any = None, *, progress: float | None = None, blob: str | Path | None = None) -> int:  # noqa: ANN401 - JSON
+        """Save a checkpoint: safe when this returns, with its number. When the attempt is to stop, it stops here.
+
+        `data` is JSON. A large thing goes into a file, its path into `blob`: it is copied to where checkpoints are.
+        `progress` grows with the work done; it tells a task that gets on from one that crashes at each resume.
+        """
+        self._interrupts.uses_checkpoints()
+        if blob is not None and self._blobs is None:
+            raise ValueError("ctx.save(blob=…) needs a place for files: set the worker's blob directory")
+        reference = keep(Path(blob), self._blobs) if blob is not None and self._blobs is not None else None
+        saved = expect(self._ask(SaveCheckpoint(data, reference, progress)), CheckpointSaved)
+        self._interrupts.on_record = True
+        if saved.stopping or self._interrupts.stopping:
+            raise Checkpointed(f"stopped on checkpoint {saved.seq}")
+        return saved.seq
+
+    # --- anything else ---
+
+    def ask(self, message: Message) -> Message | None:
+        """Ask any question of the wire. Its answer is the reply, an error that counts as one, or None for "done"."""
+        return self._client.ask(message)
+
+    async def aask(self, message: Message) -> Message | None:
+        """Ask without blocking the loop."""
+        from runner.coroutines import aask as ask_in_loop  # noqa: PLC0415 - who awaits this has asyncio already
+
+        return await ask_in_loop(self._client, message)
+
+    def beat(self, progress: float | None = None) -> None:
+        """Say that the task gets on: what its progress timeout, if it has one, waits for."""
+        self._ask(ReportProgress(progress))
+
+    def mask(self, value: Any, name: str | None = None) -> None:  # noqa: ANN401 - JSON
+        """Hide a value in the attempt's log and errors from now on."""
+        self._ask(MaskSecret(value, name))
+
+
+_current: Context | None = None
+
+
+def current() -> Context:
+    """Give the context of the task that this process runs."""
+    if _current is None:
+        raise LookupError("no task runs here: runner.current() is for code that a task calls")
+    return _current
+
+
+def ask(message: Message) -> Message | None:
+    """`ctx.ask`, for code that has no `ctx`."""
+    return current().ask(message)
+
+
+async def aask(message: Message) -> Message | None:
+    """`ctx.aask`, for code that has no `ctx`."""
+    return await current().aask(message)
+
+
+def make_current(context: Context | None) -> None:
+    """Say which task this process runs."""
+    global _current  # noqa: PLW0603 - one process runs one task, and that is what this says
+    _current = context
