@@ -5,7 +5,7 @@ takes all that stand there, runs each in a savepoint of its own, and commits the
 `fsync` is shared by as many as came while the last one was under way. Nobody is answered before the commit.
 
 `synchronous=FULL` is the default, because an answer means *durable*: a commit survives the loss of power, not only of
-the process (for which NORMAL would do). With a shared commit it costs little (docs/decisions/0020).
+the process (for which NORMAL would do). With a shared commit it costs little (docs/decisions/0005).
 
 Reading goes past the writer, on connections of their own: WAL gives each a consistent view that no writer disturbs.
 """
