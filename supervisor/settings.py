@@ -68,7 +68,7 @@ class WorkerSettings(_Section, frozen=True):
     claim_wait_s: float = 30.0
     state_dir: str = "~/.taskhand"
     log_dir: str = ""
-    """Empty: `logs` in the state directory."""
+    """Empty: `worker-logs` in the state directory. `logs` there is the server's, who prunes it by its own rules."""
 
 
 class LimitSettings(_Section, frozen=True):
@@ -151,7 +151,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def log_dir(self) -> Path:
         """Where the attempts' logs are."""
-        return Path(self.worker.log_dir).expanduser() if self.worker.log_dir else self.state_dir / "logs"
+        return Path(self.worker.log_dir).expanduser() if self.worker.log_dir else self.state_dir / "worker-logs"
 
     def runtime(self, name: str | None, queue: str) -> Runtime:
         """Route: by the workload's own word, then by queue, then ours."""

@@ -94,7 +94,7 @@ def test_children_get_what_is_named_and_nothing_else() -> None:
 
 def test_logs_are_in_the_state_directory_unless_said_otherwise(tmp_path: Path) -> None:
     settings = load({"worker.state_dir": str(tmp_path)}, environ={}).settings
-    assert settings.log_dir == tmp_path / "logs"
+    assert settings.log_dir == tmp_path / "worker-logs"
     assert load({"worker.log_dir": "/l"}, environ={}).settings.log_dir == Path("/l")
 
 
