@@ -8,7 +8,7 @@ still become more than the supervisor can bear.
 
 from functools import cache
 from types import NoneType
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -84,6 +84,31 @@ _body = msgspec.msgpack.Decoder(dict[str, Any])
 _INTEGERS = {0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9}  # first byte: bytes in all
 
 
+class _Reading(NamedTuple):
+    """What reads one direction: the same for every conversation of its kind, and made once for all of them."""
+
+    names: dict[str, type[Message]]
+    welcome: frozenset[type[Message] | type[None]]
+    direct: bool
+    """Where an older body has to be stepped up first there is no fast way."""
+    fast: Any
+
+
+@cache
+def _reading(
+    asked: bool,  # noqa: FBT001 - a key of the cache
+    vocabulary: Vocabulary,
+    version: str,
+    allowed: frozenset[type[Message]] | None,
+) -> _Reading:
+    members = vocabulary.questions if asked else vocabulary.replies | {vocabulary.greeting}
+    names = {each.__name__: each for each in members if versions.exists(each.__name__, version)}
+    welcome = frozenset(names.values()) & (members if allowed is None else allowed)
+    direct = not any(versions.raises(name, version) for name in names)
+    fast = frame_decoder(asked=asked, members=members)
+    return _Reading(names, welcome if asked else welcome | {NoneType}, direct, fast)
+
+
 class Codec(Generic[FrameT]):
     """Reads one direction's frames: `Codec(Question, …)` at the supervisor's end, `Codec(Reply, …)` at the other."""
 
@@ -96,13 +121,7 @@ class Codec(Generic[FrameT]):
     ) -> None:
         self.version = versions.known(version)
         self._asked = frame is Question
-        members = vocabulary.questions if self._asked else vocabulary.replies | {vocabulary.greeting}
-        self._names = {each.__name__: each for each in members if versions.exists(each.__name__, version)}
-        welcome = frozenset(self._names.values()) & (members if allowed is None else allowed)
-        self._welcome = welcome if self._asked else welcome | {NoneType}
-        self._fast = frame_decoder(asked=self._asked, members=members)
-        # Where an older body has to be stepped up first there is no fast way.
-        self._direct = not any(versions.raises(name, version) for name in self._names)
+        self._names, self._welcome, self._direct, self._fast = _reading(self._asked, vocabulary, version, allowed)
 
     def read(self, payload: Payload) -> FrameT | Unreadable:
         """Take a payload. What cannot even be given back to an asker raises."""
