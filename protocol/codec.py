@@ -95,12 +95,13 @@ class _Reading(NamedTuple):
 
 
 @cache
-def _reading(
+def reading(
     asked: bool,  # noqa: FBT001 - a key of the cache
     vocabulary: Vocabulary,
     version: str,
     allowed: frozenset[type[Message]] | None,
 ) -> _Reading:
+    """Give what reads one direction of a kind of conversation."""
     members = vocabulary.questions if asked else vocabulary.replies | {vocabulary.greeting}
     names = {each.__name__: each for each in members if versions.exists(each.__name__, version)}
     welcome = frozenset(names.values()) & (members if allowed is None else allowed)
@@ -121,7 +122,7 @@ class Codec(Generic[FrameT]):
     ) -> None:
         self.version = versions.known(version)
         self._asked = frame is Question
-        self._names, self._welcome, self._direct, self._fast = _reading(self._asked, vocabulary, version, allowed)
+        self._names, self._welcome, self._direct, self._fast = reading(self._asked, vocabulary, version, allowed)
 
     def read(self, payload: Payload) -> FrameT | Unreadable:
         """Take a payload. What cannot even be given back to an asker raises."""
