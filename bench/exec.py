@@ -16,7 +16,7 @@ from bench.attempt import workload
 from bench.harness import Row, emit, median_and_spread
 from bench.serving import minimal_api
 
-ENTRY = "tests.system.children:main"
+ENTRY = "bench.noop:main"
 
 
 def timed(command: list[str], environ: dict[str, str]) -> tuple[float, float, str]:
