@@ -29,7 +29,6 @@ from struct import Struct
 from typing import TypeVar
 
 from protocol.codec import Unreadable
-from protocol.errors import LocalProtocolError
 from protocol.frames import DEFAULT_CAP, PREFIX
 from protocol.messages.shape import Message
 from protocol.session import Answered, Broken, Failed, Greeted, RunnerSession, Told
@@ -56,10 +55,11 @@ class Outgoing:
 class Question:
     """What was asked, and where its answer is put."""
 
-    __slots__ = ("elsewhere", "heard", "mail", "number", "wake")
+    __slots__ = ("asked", "elsewhere", "heard", "mail", "number", "wake")
 
     def __init__(self, wake: Wake | None = None) -> None:
         self.number = 0
+        self.asked: type[Message] = Message
         self.heard: Answered | Failed | Unreadable | None = None
         self.mail: SimpleQueue[None] = SimpleQueue()
         self.wake: Wake = wake or self._post
@@ -208,11 +208,8 @@ class Client:
 
     def _put(self, question: Question, message: Message) -> None:
         number, data = self._session.ask(message)
-        if len(data) - PREFIX > self._cap:
-            self._session.abandon(number)
-            raise LocalProtocolError(f"a {type(message).__name__} of {len(data)} bytes is over the cap of {self._cap}")
         # First the question knows its number, so that whoever gives it up can take it out again.
-        question.number = number
+        question.asked, question.number = type(message), number
         self._waiting[number] = question
         self._outbox.append(Outgoing(data))
 
@@ -249,7 +246,7 @@ class Client:
         """Hand over the answers in these bytes, and only then forget the bytes."""
         whole, wanted = _whole_frames(data, self._cap)
         if self._torn:
-            self._session.open.update(self._waiting)
+            self._session.open.update({number: question.asked for number, question in self._waiting.items()})
         self._torn = True
         heard = self._session.receive(data[:whole])
         if ended:

@@ -18,5 +18,5 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "otel": ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.sdk"),
     "prometheus": ("prometheus_client",),
     "celery": ("celery",),
-    "fast": ("uvloop",),
+    "fast": ("httptools", "uvloop"),
 }

@@ -73,7 +73,7 @@ def test_large_values_go_both_ways(other: Peer) -> None:
 
 def test_what_is_over_the_cap_is_refused_here_and_the_next_question_is_answered(other: Peer) -> None:
     client = client_of(other, cap=10_000)
-    with pytest.raises(LocalProtocolError, match="over the cap"):
+    with pytest.raises(LocalProtocolError, match="longer than the 10000 that can be sent"):
         client.ask(GetVariable("x" * 20_000))
     assert value(client.ask(GetVariable("k"))) == "k"
 

@@ -199,7 +199,7 @@ def raw(talk: Talk, hexadecimal: str) -> None:
 
 def refused(talk: Talk, hexadecimal: str) -> None:
     """A frame that cannot be read but has an id is answered with an error, and the conversation goes on."""
-    talk.session.open.add(7)
+    talk.session.open[7] = ReportProgress
     talk.send(bytes.fromhex(hexadecimal))
     assert isinstance(talk.next(), Failed)
     say(talk, "success")
@@ -249,7 +249,7 @@ def header(talk: Talk, length: str) -> None:
 
 def collides(talk: Talk) -> None:
     """Use the greeting's id for the first question, as Airflow's runner does."""
-    talk.session.open.add(0)
+    talk.session.open[0] = ReportProgress
     talk.send(encode_frame((0, {"type": "ReportProgress"}, None)))
     event = talk.next()
     assert isinstance(event, Answered)
