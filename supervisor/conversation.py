@@ -85,10 +85,18 @@ class Conversation:
         return self._channel.unsent
 
     def hang_up(self) -> None:
-        """Listen no more; answers under way still go out."""
+        """Listen no more. Answers under way still go out; then the child is told that nothing more comes.
+
+        Told, because it may wait for an answer: it would do so until it is killed.
+        """
         self._over = True
         self._waiting.clear()
         self._channel.pause("over")
+        self._finish_when_quiet()
+
+    def _finish_when_quiet(self) -> None:
+        if self._over and not self._tasks:
+            self._channel.finish()
 
     def close(self) -> None:
         """The child is gone: nobody waits for these answers, except for what it said of its end."""
@@ -144,6 +152,7 @@ class Conversation:
             self._begin(self._waiting.popleft())
         if not self._waiting:
             self._channel.resume(BRAKE)
+        self._finish_when_quiet()
 
     async def _answer(self, asked: Asked) -> None:
         reply: Message | None

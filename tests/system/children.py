@@ -27,7 +27,7 @@ from protocol.messages.outcomes import (
 from protocol.messages.shape import Message
 from protocol.messages.startup import StartupDetails
 from protocol.messages.variables import GetVariable
-from protocol.session import Answered, Failed, Greeted, RunnerSession
+from protocol.session import Answered, Ended, Failed, Greeted, RunnerSession
 
 MIB = 1024 * 1024
 
@@ -197,6 +197,14 @@ def raw(talk: Talk, hexadecimal: str) -> None:
     hang()
 
 
+def deaf_after(talk: Talk, hexadecimal: str) -> None:
+    """Say what cannot be read, and wait for an answer with SIGTERM ignored: only the channel's end can end it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    talk.send(bytes.fromhex(hexadecimal))
+    assert isinstance(talk.next(), Ended)
+    os._exit(74)
+
+
 def refused(talk: Talk, hexadecimal: str) -> None:
     """A frame that cannot be read but has an id is answered with an error, and the conversation goes on."""
     talk.session.open[7] = ReportProgress
@@ -260,7 +268,8 @@ def collides(talk: Talk) -> None:
 BEHAVIOURS: dict[str, Callable[..., None]] = {
     each.__name__: each
     for each in (
-        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, local, raw, refused,
+        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, local, raw, deaf_after,
+        refused,
         bytewise, pipelined, unread, closes, header, collides,
     )
 }  # fmt: skip

@@ -69,6 +69,11 @@ def test_a_frame_that_cannot_be_read_fails_its_attempt(tmp_path: Path, task_id: 
     assert found.told(record) == ["failed"]
 
 
+def test_a_child_that_waits_after_a_frame_that_cannot_be_read_is_told_that_nothing_comes(tmp_path: Path) -> None:
+    record, _ = play(beside_a_healthy_one(tmp_path, "deaf_after.00000000"))
+    assert (record.kind, record.exit, record.signal) == (FailureKind.PROTOCOL, 74, None)
+
+
 @pytest.mark.parametrize("frame", REFUSED.values(), ids=REFUSED)
 def test_a_question_that_cannot_be_read_is_answered(tmp_path: Path, frame: str) -> None:
     record, _ = play(beside_a_healthy_one(tmp_path, f"refused.{frame}"))

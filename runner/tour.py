@@ -1,0 +1,92 @@
+"""The flows that `worker demo` runs."""
+
+import os
+import threading
+from pathlib import Path
+
+from runner.authoring import flow, shell, task
+from runner.context import Context
+from runner.outcomes import Skip
+
+STEPS = 60
+PACE_S = 0.05
+
+
+@task
+def numbers() -> list[int]:
+    """Give a list to run a task for each item of."""
+    return [1, 2, 3, 4]
+
+
+@task
+def square(number: int) -> int:
+    """Run once for each number."""
+    return number * number
+
+
+@task
+def total(squares: list[int]) -> int:
+    """Take what all of them returned."""
+    return sum(squares)
+
+
+@task(retries=1, retry_delay=0.2)
+def shaky(ctx: Context) -> str:
+    """Fail on the first try and succeed on the second."""
+    if ctx.try_number == 1:
+        raise ConnectionError("the first try always fails")
+    return "well again"
+
+
+@task
+def not_today() -> None:
+    """Skip itself."""
+    raise Skip("there is nothing to do today")
+
+
+@flow
+def tour() -> None:
+    """One of each: success, a mapped task, a retry, a skip, and a shell script."""
+    total(square.map(numbers()))
+    shaky()
+    not_today()
+    shell("greeting", "echo hello from a shell")
+
+
+@task
+def poison() -> None:
+    """Say what no supervisor can read, on the channel of frames."""
+    os.write(int(os.environ["TASKHAND_FD"]), b"\xff\xff\xff\xff")
+    raise Skip("nobody hears this")
+
+
+@task
+def bystander() -> str:
+    """Run beside it."""
+    return "unharmed"
+
+
+@flow
+def guests() -> None:
+    """A task that breaks the protocol, and one beside it that does not."""
+    poison()
+    bystander()
+
+
+@task
+def count(tally: str, ctx: Context) -> int:
+    """Count slowly, with a checkpoint for each step; the tally's length is the work done by all attempts together."""
+    step: int = ctx.checkpoint.get("step", 0)
+    while step < STEPS:
+        step += 1
+        with Path(tally).open("a") as file:
+            file.write(".")
+        ctx.save({"step": step}, progress=step)
+        threading.Event().wait(PACE_S)  # stands for work
+    return step
+
+
+@flow
+def job(tally: str) -> None:
+    """A job that is longer than the life of its worker."""
+    count(tally)
