@@ -7,6 +7,7 @@ from pathlib import Path
 from runner.authoring import flow, shell, task
 from runner.context import Context
 from runner.outcomes import Skip
+from runner.settings import descriptors
 
 STEPS = 60
 PACE_S = 0.05
@@ -56,7 +57,8 @@ def tour() -> None:
 @task
 def poison() -> None:
     """Say what no supervisor can read, on the channel of frames."""
-    os.write(int(os.environ["TASKHAND_FD"]), b"\xff\xff\xff\xff")
+    frames, _ = descriptors()
+    os.write(frames, b"\xff\xff\xff\xff")
     raise Skip("nobody hears this")
 
 

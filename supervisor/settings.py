@@ -309,6 +309,13 @@ def child_environment(settings: Settings, environ: Mapping[str, str] | None = No
     return passed | places | dict(options.env)
 
 
+def secluded(home: Path) -> dict[str, str]:
+    """Give the environment of programs of ours that are to know this folder, and no server or settings but its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | {
+        f"{PREFIX}HOME": str(home)
+    }
+
+
 def identity(settings: Settings) -> tuple[str, str, str]:
     """Say who we are: the worker's name, its host, its user."""
     host = socket.gethostname()

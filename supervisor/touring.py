@@ -16,6 +16,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from supervisor.settings import secluded
+
 READY_S = 60.0
 STOP_S = 40.0
 WAIT_S = 60.0
@@ -45,9 +47,7 @@ class Tour:
         self._folder = folder
         self._flows = flows
         self._tell = tell
-        self._environment = {**os.environ, "TASKHAND_HOME": str(folder)}
-        for name in ("TASKHAND_SERVER", "TASKHAND_TOKEN", "TASKHAND_WORKER_TOKEN", "TASKHAND_API_URL"):
-            self._environment.pop(name, None)  # somebody's real server is not what a demo talks to
+        self._environment = secluded(folder)
 
     def run(self) -> list[Seen]:
         """Show everything, and give what was seen."""
