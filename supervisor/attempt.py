@@ -34,10 +34,10 @@ from supervisor.keeper.link import Kind, Scope, SpawnRequest
 from supervisor.keeper.stacks import dump_stacks, kernel_state
 from supervisor.lifecycle import Lifecycle
 from supervisor.logs_records import Source
-from supervisor.machines import Do, Report
+from supervisor.machines import Do
 from supervisor.orders import Office, Order, holds_anything, planned
-from supervisor.outcome import ExitContract, exit_of, kind_of, outcome_of
-from supervisor.records import Record, greeting, status_of, usage_of, words_of
+from supervisor.outcome import ExitContract, exit_of
+from supervisor.records import Record, facts_of, greeting, occasion_of, record_of, status_of, why_of
 from supervisor.reporting import Reporter
 from supervisor.shipping import Shipper
 from supervisor.stopping import CAPTURE_S, KILL
@@ -151,7 +151,7 @@ class Attempt:
     def _do_signal(self, action: Action) -> None:
         if self._child is not None and self._plan is not None:
             group = Scope.GROUP if self._plan.stops_group else Scope.LEADER
-            self._note("warning", "the child is sent a signal", signal=action.signal, reason=self._core.reason)
+            self._note("warning", "the child is sent a signal", signal=action.signal, why=occasion_of(self._core))
             self._office.keeper.kill(self._child, action.signal, Scope.TREE if action.signal == KILL else group)
 
     def _do_capture(self, _: Action) -> None:
@@ -178,7 +178,7 @@ class Attempt:
     def _do_report(self, _: Action) -> None:
         found = self._core.verdict
         assert found is not None  # noqa: S101 - the core decides before it asks for the report
-        why = self._why or words_of(self._child)
+        why = why_of(self._core, self._child, self._why)
         body = telling.verdict(found, datetime.now(UTC), why=why, reason=self._core.reason, extended=self.extended)
         self._go(self._report(body))
 
@@ -349,7 +349,9 @@ class Attempt:
         if self._talk is not None:
             await self._talk.wait()
         record = self._record(ending)
-        self._log.say("info", "the attempt ended", outcome=record.outcome, kind=record.kind, row=record.row)
+        # A failure of which the task said nothing is worth a request to the server, were it only one.
+        say, level = (self._log.say, "info") if record.kind is None else (self._note, "error")
+        say(level, "the attempt ended", **facts_of(record))
         for task in self._tasks:
             task.cancel()
         totals = await self._log.finish(LOG_S)
@@ -372,21 +374,16 @@ class Attempt:
         return None
 
     def _record(self, ending: Ending | None) -> Record:
-        core, verdict = self._core, self._core.verdict
-        assert verdict is not None  # noqa: S101 - a finished attempt has one
-        outcome = outcome_of(verdict, core.said)
-        return Record(
-            ti_id=self.ti_id,
-            outcome=outcome,
-            kind=kind_of(verdict, outcome),
-            row=verdict.row,
-            reported=core.report is Report.TOLD,
-            reason=core.reason,
+        talk = self._talk
+        return record_of(
+            self._order.workload.ti,
+            self._core,
+            ending,
+            why_of(self._core, self._child, self._why),
             wall_s=round(self._loop.time() - self._began, 6),
-            questions=0 if self._talk is None else self._talk.asked,
-            frame_bytes=0 if self._talk is None else self._talk.bytes_in,
+            questions=0 if talk is None else talk.asked,
+            frame_bytes=0 if talk is None else talk.bytes_in,
             log_bytes=self._log.totals.read_bytes,
-            **usage_of(ending),
         )
 
     def _note(self, level: str, event: str, **fields: object) -> None:

@@ -112,6 +112,10 @@ class Deadlines:
         """Change how long one may take, from its next setting on."""
         self._spans[deadline] = span_s
 
+    def span(self, deadline: Deadline) -> float | None:
+        """Say how long one may take."""
+        return self._spans.get(deadline)
+
     def set(self, deadline: Deadline, at: float) -> None:
         """Set one to a moment of its own."""
         self._at[deadline] = at

@@ -26,6 +26,7 @@ from supervisor import events as ev
 from supervisor import heartbeat, stopping
 from supervisor.deadlines import Deadline, Deadlines, Moment
 from supervisor.events import Action, Policy
+from supervisor.explaining import Overdue
 from supervisor.machines import CHILD, LEASE, REPORT, Child, ChildEvent, Do, Lease, LeaseEvent, Report, ReportEvent
 from supervisor.outcome import CAUSES, Cause, Exit, Facts, Server, Standing, Verdict, decide
 from supervisor.stopping import CAPTURE, Manner, Stop
@@ -33,7 +34,7 @@ from supervisor.stopping import CAPTURE, Manner, Stop
 LOOK_S = 1.0
 """How long the shell has to find out whether a silent child has read its greeting."""
 
-
+_ENDS = frozenset({Deadline.BOOT, Deadline.EXECUTION, Deadline.PROGRESS, Deadline.OVERTIME})
 _NOT_UP = frozenset({Child.ABSENT, Child.WAITING, Child.BOOTING})
 
 _STANDING: dict[Report, Standing] = {
@@ -55,6 +56,7 @@ class Lifecycle:
         self.lease = Lease.UNASKED
         self.cause = Cause.NONE
         self.reason: StopReason | None = None
+        self.overdue: Overdue | None = None
         self.stop: Stop | None = None
         self.said: TaskInstanceState | None = None
         self.checkpoint = False
@@ -303,6 +305,8 @@ class Lifecycle:
 
     def _tick(self, _: ev.Tick, now: float) -> None:
         for deadline in self._deadlines.due(now):
+            if self.cause is Cause.NONE and deadline in _ENDS:
+                self.overdue = Overdue(deadline, self._deadlines.span(deadline))
             self._DUE[deadline](self, now)
 
     def _late_boot(self, now: float) -> None:

@@ -6,11 +6,14 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
-from protocol.http.workloads import ExecuteTask
+from protocol.http.workloads import ExecuteTask, WorkloadInstance
 from protocol.messages.checkpoints import StopReason
 from protocol.messages.startup import StartupDetails, TaskInstance, TIRunContext
+from supervisor.explaining import End, late, why
 from supervisor.keeper.children import Child, Ending
-from supervisor.outcome import FailureKind, Outcome
+from supervisor.lifecycle import Lifecycle
+from supervisor.machines import Report
+from supervisor.outcome import FailureKind, Outcome, kind_of, outcome_of
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -21,6 +24,10 @@ class Record(Struct, frozen=True, kw_only=True):
     kind: FailureKind | None
     row: str
     """The row of the truth table that decided."""
+    why: str
+    """Why it failed, in words, where it was we who said so."""
+    name: str
+    """Which task instance: flow/run/task[map]."""
     reported: bool
     """Whether the server knows. False when it refused to hear, too."""
     exit: int | None
@@ -56,12 +63,47 @@ def status_of(child: Child) -> tuple[int | None, int | None, bool]:
     return exited.code, exited.signal, False
 
 
-def words_of(child: Child | None) -> str:
-    """Say how a child ended."""
-    if child is None:
-        return "no process"
-    code, number, _ = status_of(child)
-    return f"signal {number}" if number is not None else f"exit {code}"
+def record_of(ti: WorkloadInstance, core: Lifecycle, ending: Ending | None, why: str, **counted: Any) -> Record:  # noqa: ANN401 - the record's own fields
+    """Give the record of an attempt that is finished."""
+    verdict = core.verdict
+    assert verdict is not None  # noqa: S101 - a finished attempt has one
+    outcome = outcome_of(verdict, core.said)
+    return Record(
+        ti_id=ti.id,
+        name=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}" + (f"[{ti.map_index}]" if ti.map_index >= 0 else ""),
+        outcome=outcome,
+        kind=kind_of(verdict, outcome),
+        row=verdict.row,
+        why=why,
+        reported=core.report is Report.TOLD,
+        reason=core.reason,
+        **usage_of(ending),
+        **counted,
+    )
+
+
+def facts_of(record: Record) -> dict[str, object]:
+    """Give what the attempt's log ends with."""
+    fields = structs.asdict(record)
+    return {name: fields[name] for name in FACTS if fields[name] not in (None, "") or name in FACTS[:3]}
+
+
+FACTS = ("outcome", "kind", "row", "why", "exit", "signal", "wall_s", "cpu_s", "max_rss")
+
+
+def why_of(core: Lifecycle, child: Child | None, fault: str) -> str:
+    """Say why it failed; nothing where it did not, or where the task has said it."""
+    if core.verdict is None or core.verdict.outcome is None or core.verdict.kind is None:
+        return ""
+    code, number, _ = (None, None, False) if child is None else status_of(child)
+    return why(End(core.verdict.kind, code, number, core.overdue, fault))
+
+
+def occasion_of(core: Lifecycle) -> str:
+    """Say why it is being stopped."""
+    if core.reason is not None:
+        return str(core.reason) if core.overdue is None else f"{core.reason}: {late(core.overdue)}"
+    return str(core.cause) if core.overdue is None else late(core.overdue)
 
 
 _COMMON = tuple(name for name in TaskInstance.__struct_fields__ if name != "hostname")

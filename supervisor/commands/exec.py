@@ -65,6 +65,12 @@ def code_of(record: Record) -> int:
     return codes.get(record.outcome, UNTOLD)
 
 
+def told(record: Record) -> str:
+    """Give a record as one line for people."""
+    kind = "" if record.kind is None else f" ({record.kind}: {record.why})" if record.why else f" ({record.kind})"
+    return f"{record.name} {record.outcome}{kind}  {record.ti_id}"
+
+
 def line(record: Record) -> str:
     """Give a record as one line of JSON."""
     return msgspec.json.encode(line_of(record)).decode()

@@ -35,9 +35,9 @@ def command(*, config: str | None, show_settings: bool, ready_fd: int | None, as
     settings = loaded(config, flags, show=show_settings).settings
 
     def tell(record: Record) -> None:
-        from supervisor.commands.exec import line  # noqa: PLC0415 - the line's shape is `exec`'s
+        from supervisor.commands.exec import line, told  # noqa: PLC0415 - the lines' shape is `exec`'s
 
-        click.echo(line(record) if as_json else f"{record.ti_id} {record.outcome} {record.kind or ''}".rstrip())
+        click.echo(line(record) if as_json else told(record))
 
     def ready(name: str) -> None:
         click.echo(f"worker {name} ready: {settings.worker.slots} slots, {settings.api.url}", err=True)

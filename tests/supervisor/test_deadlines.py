@@ -68,3 +68,4 @@ def test_a_limit_may_be_changed() -> None:
     deadlines.limit(Deadline.EXECUTION, 7.0)
     deadlines.apply(Moment.STARTED, 1.0)
     assert deadlines.next() == 8.0
+    assert (deadlines.span(Deadline.EXECUTION), deadlines.span(Deadline.BEAT)) == (7.0, None)

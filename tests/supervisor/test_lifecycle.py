@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from protocol.messages.checkpoints import StopReason
 from protocol.states import TaskInstanceState
 from supervisor import events as ev
+from supervisor.deadlines import Deadline
+from supervisor.explaining import Overdue
 from supervisor.lifecycle import LOOK_S
 from supervisor.machines import Child, Do, Lease, Report
 from supervisor.outcome import Cause, Exit
@@ -175,6 +177,7 @@ def test_the_execution_time_ends_it() -> None:
     assert story.quiet_for(5.0) == [Do.CAPTURE]
     story.quiet_for(CAPTURE_S)
     assert story.core.reason is StopReason.TIMEOUT
+    assert story.core.overdue == Overdue(Deadline.EXECUTION, 5.0)
     story.on(ev.Exited(Exit.SIGNAL))
     assert story.row == "out of time"
 

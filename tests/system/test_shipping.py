@@ -2,7 +2,9 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from bench.minimal_api import Answer, refusal
@@ -39,6 +41,33 @@ def test_a_task_that_says_nothing_costs_no_request(tmp_path: Path) -> None:
             return found.api.logs
 
     assert play(scenario()) == {}
+
+
+@pytest.mark.parametrize(
+    ("task_id", "more", "words"),
+    [
+        ("silent.exit0", {}, "os._exit"),
+        ("silent.segv", {}, "killed by SIGSEGV (signal 11)"),
+        ("limited", {}, "its time-out of 0.2 s is over; killed by SIGTERM (signal 15)"),
+        ("progress", {"policy": {"progress_timeout_s": 0.2}}, "signs of progress of 0.2 s is over"),
+        ("closes.hang", {}, "the time to end when there is no more to say of 0.5 s is over"),
+    ],
+)
+def test_a_failure_without_a_word_is_explained_to_whoever_reads_it(
+    tmp_path: Path, task_id: str, more: dict[str, Any], words: str
+) -> None:
+    async def scenario() -> tuple[bytes, dict[str, Any], str]:
+        async with stage(tmp_path) as found:
+            workload = found.workload(task_id, **more)
+            record = await found.attempt(workload).run()
+            (told,) = found.api.ends[str(workload.ti.id)]
+            return found.api.logs[str(workload.ti.id)], told, record.why
+
+    sent, told, why = play(scenario())
+    assert words in why
+    assert why == told["retry_reason"]
+    last = msgspec.json.decode(sent.splitlines()[-1])
+    assert (last["event"], last["level"], last["why"]) == ("the attempt ended", "error", why)
 
 
 def test_it_is_sent_while_the_task_runs(tmp_path: Path) -> None:
