@@ -43,6 +43,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     secret: bytes | None = None
     """None makes one in the state directory, or takes the one that is there."""
     ready_fd: int | None = None
+    while_fd: int | None = None
+    """A pipe whose end is a SIGTERM: whoever holds it wants a server no longer, or was killed."""
     notify_socket: str | None = None
     as_json: bool = False
     token_life_s: float = 600.0
@@ -103,11 +105,20 @@ class Announcing(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for ending in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(ending, self.handle_exit, ending, None)
+        fd = self._serving.while_fd
+        if fd is not None:
+            loop.add_reader(fd, self._left_alone, fd)
         try:
             yield
         finally:
+            if fd is not None:
+                loop.remove_reader(fd)
             for ending in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(ending)
+
+    def _left_alone(self, fd: int) -> None:
+        asyncio.get_running_loop().remove_reader(fd)
+        self.handle_exit(signal.SIGTERM, None)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the store first: what is wrong with it is said in its own words, and not by uvicorn as a traceback."""

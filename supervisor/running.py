@@ -40,21 +40,26 @@ def run(main: Coroutine[Any, Any, T], *, fast: bool = True) -> T:
     return asyncio.run(main)
 
 
-async def work(
+async def work(  # noqa: PLR0913 - what a worker is told by, one by one
     settings: Settings,
     source: Source | None,
     on_record: Callable[[Record], None],
     on_fault: Callable[[str], None],
     on_ready: Callable[[str], None] = lambda _: None,
+    *,
+    while_fd: int | None = None,
 ) -> int:
-    """Be a worker until the source is dry or the drain done; give how many attempts could not be told of."""
+    """Be a worker until the source is dry or the drain done; give how many attempts could not be told of.
+
+    The end of `while_fd` is a drain as well: whoever holds its other end wants a worker no longer, or was killed.
+    """
     name = identity(settings)[0]
     async with office(settings, on_fault, meanwhile=lambda: import_module("supervisor.worker")) as opened:
         from supervisor.worker import Worker  # noqa: PLC0415 - a hundred modules, imported while the keeper starts
 
         found = source or source_of(settings, opened.client, name, on_fault)
         worker = Worker(opened, settings, found, on_record, on_fault)
-        with _signals(worker), found_by(settings.state_dir, name):
+        with _signals(worker), _while(worker, while_fd), found_by(settings.state_dir, name):
             on_ready(name)
             await worker.run()
         return worker.undelivered
@@ -86,6 +91,26 @@ def _signals(worker: "Worker") -> Iterator[None]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _while(worker: "Worker", fd: int | None) -> Iterator[None]:
+    if fd is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(fd)
+        worker.drain()
+
+    os.set_inheritable(fd, False)  # noqa: FBT003 - the standard library's own signature
+    loop.add_reader(fd, ended)
+    try:
+        yield
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
 
 
 def announce(name: str, ready_fd: int | None, notify_socket: str | None) -> None:

@@ -86,6 +86,7 @@ class KeeperOptions(_Section, frozen=True):
     entry: str = "runner.child:main"
     """What a Python child calls, `module:function`."""
     preload: tuple[str, ...] = ()
+    """Modules, and flow files (`….py`), that children find imported. When one changes, the keeper is replaced."""
     cgroups: bool = True
     """Give each attempt a control group where the machine lets us; with several workers in one group, only one can."""
     pass_env: tuple[str, ...] = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "USER", "SHELL")

@@ -2,6 +2,10 @@
 
 Readiness is said on a pipe, never guessed. Each program has a session of its own, so that Ctrl-C reaches us alone and
 the order of stopping is ours: a worker that can no longer reach its server could not report what it had.
+
+The order holds even when we are killed and can say nothing any more. Each program ends when the pipe that it was given
+does (`--while-fd`), and whoever holds the other end of that pipe needs the program: we, and those started after it. So
+the worker drains and reports, and the server, which it holds, ends after it.
 """
 
 import asyncio
@@ -15,6 +19,8 @@ from pathlib import Path
 from msgspec import Struct
 
 READY_S = 60.0
+READY = "ready"
+"""What is told when all are."""
 
 
 class Part(Struct, frozen=True):
@@ -38,6 +44,7 @@ class Standalone:
         self._tell = tell
         self._ready_s = ready_s
         self._running: list[tuple[Part, Process]] = []
+        self._held: list[int] = []
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -50,7 +57,7 @@ class Standalone:
                 await self._start(part)
                 if self._stopping.is_set():
                     return
-            self._tell("ready")
+            self._tell(READY)
             await self._watch()
         finally:
             await self._stop_all()
@@ -64,16 +71,19 @@ class Standalone:
         self._stopping.set()
 
     async def _start(self, part: Part) -> None:
-        reading, writing = os.pipe()
+        (reading, writing), (alive, held) = os.pipe(), os.pipe()
+        flags = ("--ready-fd", str(writing), "--while-fd", str(alive))
         try:
             process = await asyncio.create_subprocess_exec(
-                *part.argv, "--ready-fd", str(writing), pass_fds=(writing,), start_new_session=True
+                *part.argv, *flags, pass_fds=(writing, alive, *self._held), start_new_session=True
             )
         except OSError as error:
             os.close(reading)
             raise PartFailed(f"{part.name} could not be started: {error}") from error
         finally:
             os.close(writing)
+            os.close(alive)
+            self._held.append(held)
         self._running.append((part, process))
         if not await self._said(reading):
             code = await _ended(process)
@@ -119,6 +129,8 @@ class Standalone:
                 _signal(process, signal.SIGKILL)
                 await process.wait()
             self._running.pop()
+        while self._held:
+            os.close(self._held.pop())
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

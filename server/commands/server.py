@@ -32,6 +32,7 @@ DAY_S = 86_400.0
     help="What tokens are signed with. Default: TASKHAND_SECRET, else one made in the state directory.",
 )
 @click.option("--ready-fd", type=click.IntRange(0), help="Write a newline to this descriptor when ready.")
+@click.option("--while-fd", type=click.IntRange(0), help="End when the other end of this pipe is closed.")
 @click.option("--json", "as_json", is_flag=True, help="Say readiness as one JSON object.")
 def command(**given: Any) -> None:  # noqa: ANN401 - one for each option, typed by `Options`
     """Serve the execution API, for workers and tasks, and the API of people.
@@ -61,6 +62,7 @@ class Options(Struct, frozen=True, kw_only=True):
     token_life: float
     secret_file: Path | None
     ready_fd: int | None
+    while_fd: int | None
     as_json: bool
 
 
@@ -74,6 +76,7 @@ def _serving(options: Options, around: Surroundings) -> Serving:
         port=options.port,
         secret=_secret(options.secret_file, around),
         ready_fd=options.ready_fd,
+        while_fd=options.while_fd,
         notify_socket=around.notify_socket,
         as_json=options.as_json,
         token_life_s=options.token_life,

@@ -15,10 +15,20 @@ from supervisor.settings import notify_socket
 @click.option("--queues", metavar="A,B", help="The queues to take work from.")
 @click.option("--source", type=click.Choice(["claim", "stdin"]), help="Where workloads come from.")
 @click.option("--token", metavar="TOKEN", help="The worker token. Better in TASKHAND_WORKER_TOKEN: flags can be seen.")
+@click.option("--preload", multiple=True, metavar="WHAT", help="A module or flow file that children find imported.")
 @click.option("--name", metavar="NAME", help="Who this worker is.")
 @click.option("--ready-fd", type=int, metavar="FD", help="Write a line there when it is ready.")
+@click.option("--while-fd", type=int, metavar="FD", help="Drain when the other end of this pipe is closed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line for each attempt.")
-def command(*, config: str | None, show_settings: bool, ready_fd: int | None, as_json: bool, **given: object) -> None:
+def command(
+    *,
+    config: str | None,
+    show_settings: bool,
+    ready_fd: int | None,
+    while_fd: int | None,
+    as_json: bool,
+    **given: object,
+) -> None:
     """Take workloads and carry them out, until SIGTERM.
 
     SIGTERM (or SIGINT) drains: nothing more is claimed, every attempt is asked to stop and is reported. A second one
@@ -26,13 +36,7 @@ def command(*, config: str | None, show_settings: bool, ready_fd: int | None, as
 
     Exit codes: 0 all attempts were told of; 1 some could not be within the grace; 2 the call could not be carried out.
     """
-    queues = given.pop("queues")
-    flags = {
-        "api.url": given.pop("api"),
-        "worker.queues": queues.split(",") if isinstance(queues, str) else None,
-        **{f"worker.{name}": value for name, value in given.items()},
-    }
-    settings = loaded(config, flags, show=show_settings).settings
+    settings = loaded(config, _flags(given), show=show_settings).settings
 
     def tell(record: Record) -> None:
         from supervisor.commands.exec import line, told  # noqa: PLC0415 - the lines' shape is `exec`'s
@@ -47,9 +51,19 @@ def command(*, config: str | None, show_settings: bool, ready_fd: int | None, as
         click.echo(f"worker: {text}", err=True)
 
     try:
-        undelivered = run(work(settings, None, tell, complain, ready))
+        undelivered = run(work(settings, None, tell, complain, ready, while_fd=while_fd))
     except (NoTokenError, KeeperError, ValueError) as error:
         raise BadSettings(str(error)) from error
     if undelivered:
         complain(f"{undelivered} attempts could not be told of")
         raise SystemExit(1)
+
+
+def _flags(given: dict[str, object]) -> dict[str, object]:
+    queues = given.pop("queues")
+    return {
+        "api.url": given.pop("api"),
+        "worker.queues": queues.split(",") if isinstance(queues, str) else None,
+        "keeper.preload": given.pop("preload") or None,
+        **{f"worker.{name}": value for name, value in given.items()},
+    }

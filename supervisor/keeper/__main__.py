@@ -19,6 +19,7 @@ import sys
 import sysconfig
 import traceback
 from itertools import count
+from pathlib import Path
 
 from supervisor.keeper.cgroups import Group, Groups, own_group
 from supervisor.keeper.identity import start_time
@@ -28,10 +29,14 @@ from supervisor.keeper.native import become_subreaper, set_dumpable
 from supervisor.keeper.plumbing import REPORT_FD, Entry, handled_signals
 from supervisor.keeper.spawning import Workshop
 
+FLOWS = "runner.authoring"
+"""What reads flow files: found by name, because the supervisor knows nothing of the runner."""
+
 
 def main() -> int:
     """Serve one link; 0 when it ended as it should."""
     options = _options()
+    os.closerange(options.link_fd + 1, 2**31 - 1)  # of who started the supervisor; programs we start would have them
     nowhere = _occupy_low_fds()
     link = Link(socket.socket(fileno=options.link_fd))
     os.set_inheritable(options.link_fd, False)  # noqa: FBT003 - the signature is the standard library's
@@ -39,8 +44,8 @@ def main() -> int:
     entry = _load(options.entry, link)
     if entry is None:
         return 1
-    for module in options.preload:
-        _preload(module, warnings)
+    for what in options.preload:
+        _preload(what, warnings)
     nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (nofile[1], nofile[1]))
     become_subreaper()
@@ -91,11 +96,18 @@ def _load(name: str, link: Link) -> Entry | None:
     return entry
 
 
-def _preload(module: str, warnings: list[str]) -> None:
+def _preload(what: str, warnings: list[str]) -> None:
+    """Import a module, or a flow's file as the runner does it. A thread that this starts is missing in each child."""
+    before = len(os.listdir("/proc/self/task"))
     try:
-        importlib.import_module(module)
+        if what.endswith(".py"):
+            importlib.import_module(FLOWS).load_module(Path(what))
+        else:
+            importlib.import_module(what)
     except BaseException as error:  # noqa: BLE001 - as above; a module for speed must not cost the service
-        warnings.append(f"{module} could not be preloaded: {type(error).__name__}: {error}"[:2000])
+        warnings.append(f"{what} could not be preloaded: {type(error).__name__}: {error}"[:2000])
+    if len(os.listdir("/proc/self/task")) > before:
+        warnings.append(f"{what} starts threads when it is imported, and children cannot have those: do not preload it")
 
 
 def _prepare_streams() -> None:

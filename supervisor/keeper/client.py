@@ -18,9 +18,7 @@ behind the caller's back, and none of them loses an attempt:
 import asyncio
 import contextlib
 import errno
-import functools
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from itertools import count
@@ -30,6 +28,7 @@ import msgspec
 from supervisor.keeper import cgroups
 from supervisor.keeper.children import Child, Ending, SpawnError
 from supervisor.keeper.fosterage import Fosterage
+from supervisor.keeper.leftovers import remove, sweep
 from supervisor.keeper.link import (
     Exited,
     Kill,
@@ -68,7 +67,7 @@ class KeeperClient:
         self._starting: asyncio.Task[KeeperProcess] | None = None
         self._foster: Fosterage | None = None
         self._place: str | None = None
-        self._chores: set[asyncio.Future[None]] = set()
+        self._chores: set[asyncio.Future[object]] = set()
         self._checked = 0.0
         self._stopped = False
 
@@ -96,6 +95,7 @@ class KeeperClient:
                 self._place = cgroups.prepare()
                 self._settings = msgspec.structs.replace(self._settings, cgroup=self._place)
             self._foster = Fosterage(self._settings.cgroup, lambda: self.keeper_pids, self._end)
+            self._do(sweep, self._settings.tmp_root)
         await self._server()
 
     async def spawn(self, request: SpawnRequest) -> Child:
@@ -264,11 +264,13 @@ class KeeperClient:
     def _end(self, child: Child, reaped: Reaped | None) -> None:
         self.children.pop(child.attempt, None)
         if reaped is None or reaped.litter:
-            remove = functools.partial(shutil.rmtree, child.tmpdir, ignore_errors=True)
-            chore = asyncio.get_running_loop().run_in_executor(None, remove)
-            self._chores.add(chore)
-            chore.add_done_callback(self._chores.discard)
+            self._do(remove, child.tmpdir)
         child.tell_end(reaped)
+
+    def _do(self, chore: Callable[[str], object], folder: str) -> None:
+        doing = asyncio.get_running_loop().run_in_executor(None, chore, folder)
+        self._chores.add(doing)
+        doing.add_done_callback(self._chores.discard)
 
     def _gone(self, keeper: KeeperProcess) -> None:
         """A keeper has ended: as it should, or with children and wishes in its hands."""

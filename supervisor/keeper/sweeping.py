@@ -78,6 +78,9 @@ def litter(tmpdir: str) -> bool:
         os.rmdir(tmpdir)
     except FileNotFoundError:
         return False
+    except NotADirectoryError:  # the task put something else in its place
+        os.unlink(tmpdir)
+        return False
     except OSError:
         return True
     return False

@@ -250,18 +250,6 @@ async def test_code_that_no_longer_imports_is_told_and_harms_nobody_who_runs(tmp
         mended.close_channel_ends()
 
 
-@in_loop
-async def test_a_module_that_cannot_be_preloaded_is_a_warning(tmp_path: Path) -> None:
-    warnings: list[str] = []
-    client = KeeperClient(settings(tmp_path, preload=("json.tool", "no.such.module")), warnings.append)
-    await client.start()
-    child = await client.spawn(python("import sys; code = 'json.tool' in sys.modules"))
-    assert (await child.wait()).code == 1
-    child.close_channel_ends()
-    await client.stop()
-    assert warnings == ["no.such.module could not be preloaded: ModuleNotFoundError: No module named 'no'"]
-
-
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
