@@ -1,18 +1,20 @@
 """The engine's pulse: let happen what is due, then wait until something changes or something comes due.
 
 It is one task of the server's loop. A tick that fails is logged and tried again, less and less often: a database that
-is away must not take the server's pulse with it.
+is away must not take the server's pulse with it. After a time in which nobody was heard, leases begin anew before
+anything is taken for lost (`server.listening`).
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from server.deck import Deck
 from server.faults import StoreError
 from server.filters import Retention
+from server.listening import Listening
 
 log = logging.getLogger("server")
 
@@ -20,6 +22,8 @@ LONGEST_WAIT_S = 5.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
 PRUNE_EVERY_S = 600.0
+MISSED_BEATS = 0.25
+"""Of a lease: a worker says that it lives at least this often."""
 
 
 @contextlib.asynccontextmanager
@@ -36,9 +40,10 @@ async def ticking(deck: Deck, retention: Retention) -> AsyncIterator[None]:
 
 async def _pulse(deck: Deck) -> None:
     pause = FIRST_PAUSE_S
+    listening = Listening(timedelta(seconds=deck.limits.lease_s * MISSED_BEATS))
     while True:
         try:
-            await _until_quiet(deck)
+            await _until_quiet(deck, listening)
             pause = FIRST_PAUSE_S
         except StoreError as error:
             log.warning("tick: %s", error)
@@ -50,17 +55,21 @@ async def _pulse(deck: Deck) -> None:
             pause = min(LONGEST_PAUSE_S, pause * 2)
 
 
-async def _until_quiet(deck: Deck) -> None:
+async def _until_quiet(deck: Deck, listening: Listening) -> None:
     while True:
         seen = deck.store.change_seen()
         now = datetime.now(UTC)
+        if listening.missed(now) and (renewed := await deck.store.renew_leases(now)):
+            log.info("nobody was heard for a while: the leases of %d attempts begin anew", renewed)
         ticked = await deck.store.tick(now)
         deck.metrics.transitions += ticked.transitions
+        listening.heard(now, timedelta())
         if not ticked.more:
             break
     wait = LONGEST_WAIT_S
     if ticked.next_due is not None:
         wait = min(wait, max(0.0, (ticked.next_due - datetime.now(UTC)).total_seconds()))
+    listening.heard(datetime.now(UTC), timedelta(seconds=wait))
     await deck.store.wait_for_change(seen, wait)
 
 

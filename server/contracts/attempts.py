@@ -54,6 +54,10 @@ class Attempts(Protocol):
         """Renew the lease."""
         ...
 
+    async def renew_leases(self, now: datetime) -> int:
+        """Begin all leases anew, because nobody could have been heard for a while; gives how many."""
+        ...
+
     async def finish(self, ti_id: str, outcome: Outcome, now: datetime, *, fence: int | None = None) -> Applied:
         """`/state`. The same outcome told again is `AGAIN`, also by an attempt that was replaced because of it."""
         ...

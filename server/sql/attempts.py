@@ -102,6 +102,13 @@ class AttemptLife(Part):
         )
 
     @writes
+    def renew_leases(self, tx: Transaction, now: datetime) -> int:
+        """Begin all leases anew, because nobody could have been heard for a while; gives how many."""
+        sql = "UPDATE instances SET due = ? WHERE held = 1 AND state {0} 'queued'"
+        claim = micros(now + timedelta(seconds=self.limits.claim_lease))
+        return tx.run(sql.format("<>"), self._lease(now)) + tx.run(sql.format("="), claim)
+
+    @writes
     def skip_downstream(
         self, tx: Transaction, ti_id: str, tasks: Sequence[tuple[str, int | None]], now: datetime
     ) -> int:

@@ -25,13 +25,17 @@ _decode = msgspec.json.Decoder().decode
 
 
 def micros(moment: datetime) -> int:
-    """Give a moment as a column has it."""
-    return (moment - _EPOCH) // _MICROSECOND
+    """Give a moment as a column has it.
+
+    Raises `OverflowError` for one that UTC has no year for (23:59 of 9999-12-31 in New York): it could be written, and
+    whoever reads it, the engine above all, would fail for ever after.
+    """
+    return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
 
 
 def micros_or_none(moment: datetime | None) -> int | None:
     """Give a moment that may be missing."""
-    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+    return None if moment is None else micros(moment)
 
 
 def moment(value: int) -> datetime:

@@ -1,8 +1,8 @@
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from protocol.messages.checkpoints import StopReason
 from protocol.states import TaskInstanceState as S
-from server.faults import Archived, Conflict, NotFound
+from server.faults import Archived, Conflict, NotFound, Refused
 from server.outcomes import NewCheckpoint, Rescheduled
 from tests.server.exercise.story import HERE, THERE, Story, raises, task
 
@@ -154,3 +154,27 @@ async def downstream_tasks_can_be_skipped(story: Story) -> None:
     assert await story.store.skip_downstream(it.id, [("left", None), ("right", 3)], story.now) == 1
     await story.finish(it)
     assert await story.states() == {"choose": "success", "left": "skipped", "right": "queued", "end": "skipped"}
+
+
+async def leases_begin_anew_when_nobody_could_have_been_heard(story: Story) -> None:
+    await story.submit(task("runs"), task("claimed"))
+    runs = await story.running()
+    claimed = await story.claim_one()
+    story.later(3600)
+    assert await story.store.renew_leases(story.now) == 2
+    assert await story.tick() == 0
+    await story.store.heartbeat(runs.id, "here", 7, story.now, fence=runs.fence)
+    await story.start(claimed)
+    story.later(31)
+    await story.tick()
+    assert set((await story.states()).values()) == {"failed"}
+
+
+async def a_moment_no_calendar_of_utc_has_is_refused_and_stops_no_engine(story: Story) -> None:
+    await story.submit(task("a"))
+    it = await story.running()
+    beyond = datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-5)))
+    with raises(Refused, "value_error"):
+        await story.finish(it, Rescheduled(reschedule_date=beyond, end_date=story.now))
+    story.later(31)
+    assert await story.tick() == 1

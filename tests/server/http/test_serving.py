@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 
 from server.serving import is_loopback
-from tests.server.http.live import Live, serving
+from tests.server.http.live import BEAT, Live, serving
 
 
 def worker(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -125,3 +126,18 @@ def test_metrics_are_prometheus_text(server: Live) -> None:
 )
 def test_loopback_is_known(host: str, *, local: bool) -> None:
     assert is_loopback(host) is local
+
+
+def test_a_server_that_was_away_takes_nothing_for_lost_before_it_has_listened(home: Path) -> None:
+    with serving(home) as server:
+        attempt = server.attempt()
+        server.process.kill()
+        server.process.wait()
+    with sqlite3.connect(home / "taskhand.db") as database:
+        assert database.execute("UPDATE instances SET due = 1 WHERE held = 1").rowcount == 1
+    database.close()
+    with serving(home) as server:
+        server.attempt()  # the engine has ticked
+        attempt.server = server
+        assert attempt.own("PUT", "heartbeat", json=BEAT).status_code == 204
+        assert attempt.end("success").status_code == 204
