@@ -54,6 +54,11 @@ class Patience:
         if self._gone is not None:
             self._gone.cancel()
 
+    @property
+    def hung_up(self) -> bool:
+        """Whether the client is known to have gone while it was waited for."""
+        return self._gone is not None and self._gone.done()
+
     async def until(self, news: Callable[[float], Coroutine[Any, Any, Any]]) -> bool:
         """Wait for news at most as long as is left; says whether it is worth looking again."""
         left = self._ends - asyncio.get_running_loop().time()
@@ -62,7 +67,7 @@ class Patience:
         if self._gone is None:
             self._gone = asyncio.ensure_future(self._listen())
         await self._closing.unless(news(left), self._gone)
-        return not self._gone.done()
+        return not self.hung_up
 
     async def _listen(self) -> None:
         await self._receive()

@@ -19,10 +19,6 @@ from server.settings import HOST, PORT, URL_FILE, USER_TOKEN_FILE, Surroundings,
 
 T = TypeVar("T")
 
-PAGE = 1000
-SEARCHED = 10_000
-"""So many of the newest task instances are searched for a prefix."""
-
 _NAMED = re.compile(r"(?P<flow>[^/]+)/(?:(?P<run>.+)/)?(?P<task>[^/\[\]]+)(?:\[(?P<map>\d+)\])?")
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
@@ -142,14 +138,11 @@ def _by_names(api: PeopleApi, flow: str, run: str | None, task: str, index: str 
 
 
 def _by_prefix(api: PeopleApi, prefix: str) -> InstanceSummary:
-    matching: list[InstanceSummary] = []
-    for offset in range(0, SEARCHED, PAGE):
-        page = api.get("/task-instances", InstancePage, limit=PAGE, offset=offset)
-        matching += [instance for instance in page.instances if str(instance.id).startswith(prefix)]
-        if offset + PAGE >= page.total:
-            break
+    matching = api.get("/attempts", InstancePage, id=prefix, limit=2).instances
     if not matching:
-        raise Uncalled(f"no task instance has an id that begins with {prefix!r}")
+        raise Uncalled(f"no attempt has an id that begins with {prefix!r}")
     if len(matching) > 1:
-        raise Uncalled(f"{len(matching)} task instances have ids that begin with {prefix!r}: {matching[0].id}, …")
+        raise Uncalled(
+            f"ids of several attempts begin with {prefix!r}: {', '.join(str(each.id) for each in matching)}, …"
+        )
     return matching[0]

@@ -15,6 +15,7 @@ from server.commands.showing import moment, name_of, table, took
 @click.option("--flow", help="Of this flow only.")
 @click.option("--run", help="Of this run only.")
 @click.option("--task", help="Of this task only.")
+@click.option("--worker", help="Had by this worker last.")
 @click.option("--state", help="In this state only.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--offset", default=0, type=click.IntRange(0), help="Leave out so many of the newest.")
@@ -25,6 +26,7 @@ def command(
     flow: str | None,
     run: str | None,
     task: str | None,
+    worker: str | None,
     state: str | None,
     limit: int,
     offset: int,
@@ -42,9 +44,8 @@ def command(
         runs = api.get("/runs", RunPage, flow=flow, run=run, state=state, limit=limit, offset=offset)
         show_json(runs) if as_json else _show_runs(runs)
         return
-    page = api.get(
-        "/task-instances", InstancePage, flow=flow, run=run, task=task, state=state, limit=limit, offset=offset
-    )
+    which = {"flow": flow, "run": run, "task": task, "worker": worker, "state": state}
+    page = api.get("/task-instances", InstancePage, **which, limit=limit, offset=offset)
     show_json(page) if as_json else _show_instances(page)
 
 

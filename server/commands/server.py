@@ -24,7 +24,11 @@ DAY_S = 86_400.0
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65_535), help="0 takes a free one.")
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="The state directory.")
 @click.option("--lease", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Seconds without a word.")
-@click.option("--keep", type=click.FloatRange(0), help="Days to keep finished runs and their logs. Default: for ever.")
+@click.option(
+    "--keep",
+    type=click.FloatRange(0),
+    help="Days to keep finished runs, their logs, and events of assets. Default: for ever.",
+)
 @click.option("--token-life", default=600.0, show_default=True, type=click.FloatRange(1), help="Seconds, of a task's.")
 @click.option(
     "--secret-file",

@@ -27,11 +27,18 @@ class Attempts(Protocol):
         ...
 
     def work_seen(self, queues: Sequence[str]) -> int:
-        """Give a number before a claim; `wait_for_work` with it misses nothing that was queued since."""
+        """Give a number before a claim; `wait_for_work` with it misses nothing that could be claimed since."""
         ...
 
     async def wait_for_work(self, queues: Sequence[str], seen: int, seconds: float) -> bool:
-        """Return when something was put into one of these queues after `seen`, or so many seconds later (False)."""
+        """Return when there may be something in one of these queues since `seen`, or so many seconds later (False).
+
+        There may be when something was queued, and when a limited pool has room again.
+        """
+        ...
+
+    async def give_back(self, claimed: Sequence[Claimed], now: datetime) -> None:
+        """Put back in line what was claimed for somebody who is gone, as far as nothing has happened to it since."""
         ...
 
     async def instance(self, ti_id: str) -> Instance:

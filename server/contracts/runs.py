@@ -1,5 +1,6 @@
 """Flows and runs: submitting, looking, and what people do to them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -52,6 +53,10 @@ class Runs(Protocol):
         """Give how many runs fit."""
         ...
 
+    async def counts(self, runs: Sequence[Run]) -> list[dict[str, int]]:
+        """Give for each of these runs how many of its instances are in which state."""
+        ...
+
     async def previous_run(self, dag_id: str, logical_date: datetime, state: str | None) -> Run | None:
         """Give the run with the latest logical date before this one."""
         ...
@@ -94,6 +99,10 @@ class Runs(Protocol):
         """Give all attempts of an instance, oldest first, the current one last."""
         ...
 
+    async def attempts_like(self, prefix: str, limit: int) -> list[Attempt]:
+        """Find attempts, replaced or not, by the beginning of their id."""
+        ...
+
     async def timeline(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[Event]:
         """Give the story of an instance, oldest first."""
         ...
@@ -118,7 +127,7 @@ class Runs(Protocol):
         """Queue a held checkpointed instance."""
         ...
 
-    async def mark(self, ti_id: str, state: str, now: datetime) -> Instance:
+    async def mark(self, ti_id: str, state: str, now: datetime, *, reason: str | None = None) -> Instance:
         """Set `success`, `failed` or `skipped` by hand."""
         ...
 

@@ -58,6 +58,18 @@ async def instances(
     return InstancePage([instance_summary(each) for each in found], await store.count_instances(which))
 
 
+@get("/attempts", opt=PEOPLE, responses=refusals(), summary="Find attempts by their id")
+async def like(
+    request: Call,
+    prefix: Annotated[str, QueryParameter(name="id", pattern=r"^[0-9a-f][0-9a-f-]{3,35}$")],
+    limit: Annotated[int, QueryParameter(ge=1, le=100)] = 10,
+) -> InstancePage:
+    """Give the attempts, replaced or not, whose id begins so; `total` says how many were given."""
+    found = await request.deck.store.attempts_like(prefix, limit)
+    summaries = [attempt_summary(*await _attempt(request, each.id)) for each in found]
+    return InstancePage(summaries, len(summaries))
+
+
 async def _attempt(request: Call, ti_id: str) -> tuple[Attempt, Instance]:
     """Find an attempt, replaced or not, and the instance it is of."""
     store = request.deck.store
@@ -164,7 +176,7 @@ async def resume(request: Call, ti_id: TiId) -> Acted:
 @post("/task-instances/{ti_id:str}/mark", opt=PEOPLE, status_code=200, responses=refusals(409, 410), summary="Mark")
 async def mark(request: Call, ti_id: TiId, data: JSONBody[MarkRequest]) -> Acted:
     """Say how it ended, whatever happened."""
-    done = await request.deck.store.mark(ti_id, data.state, request.now)
+    done = await request.deck.store.mark(ti_id, data.state, request.now, reason=data.reason)
     return Acted([await _summary(request, done)])
 
 
@@ -180,4 +192,4 @@ async def set_pool(request: Call, data: JSONBody[PoolBody]) -> None:
     await request.deck.store.set_pool(data.name, data.slots)
 
 
-HANDLERS = [instances, instance, timeline, log, clear, kill, stop, resume, mark, pools, set_pool]
+HANDLERS = [instances, like, instance, timeline, log, clear, kill, stop, resume, mark, pools, set_pool]

@@ -15,7 +15,7 @@ from protocol.messages.runs import DagRunState
 from protocol.messages.startup import VariableResponse
 from protocol.messages.variables import VariableKeysResult
 from server.admission import PEOPLE, Call
-from server.filters import InstanceFilter, RunFilter
+from server.filters import RunFilter
 from server.records import Connection, NewRun, Run
 from server.refusals import refused
 from server.routes.answers import refusals
@@ -30,14 +30,8 @@ Offset = Annotated[int, QueryParameter(ge=0, le=2**31 - 1)]
 
 
 async def _with_counts(request: Call, runs: list[Run]) -> list[RunSummary]:
-    store = request.deck.store
-    counts: dict[tuple[str, str], dict[str, int]] = {}
-    for dag_id in {run.dag_id for run in runs}:
-        ids = [run.run_id for run in runs if run.dag_id == dag_id]
-        for run_id, _, _, state in await store.instance_states(InstanceFilter(dag_id=dag_id, run_ids=ids)):
-            of_run = counts.setdefault((dag_id, run_id), {})
-            of_run[state] = of_run.get(state, 0) + 1
-    return [run_summary(run, counts.get((run.dag_id, run.run_id), {})) for run in runs]
+    counts = await request.deck.store.counts(runs)
+    return [run_summary(run, of_run) for run, of_run in zip(runs, counts, strict=True)]
 
 
 async def _one(request: Call, run: Run) -> RunSummary:

@@ -28,6 +28,8 @@ async def claim(request: Call, data: JSONBody[ClaimRequest]) -> ClaimReply:
             claimed = await deck.store.claim(data.worker, data.queues, data.slots, data.runtimes, now)
             if claimed or not await patience.until(partial(deck.store.wait_for_work, data.queues, seen)):
                 break
+        if claimed and patience.hung_up:
+            await deck.store.give_back(claimed, now)
     mint, lease = deck.tokens.mint, deck.limits.lease_s
     return ClaimReply(
         [

@@ -13,7 +13,7 @@ from server.rules import Event
 from server.sql.part import Part
 from server.sql.rows import FROM_INSTANCES, INSTANCE, RUN, instance, micros, moment_or_none, pack, run
 from server.sql.transaction import Transaction, Value, reads, writes
-from server.sql.transitions import Held, Turn, gone, happen, hold, tell
+from server.sql.transitions import Held, Turn, gone, happen, hold, hold_run_of, tell
 
 
 class AttemptLife(Part):
@@ -113,6 +113,7 @@ class AttemptLife(Part):
         self, tx: Transaction, ti_id: str, tasks: Sequence[tuple[str, int | None]], now: datetime
     ) -> int:
         """Skip these tasks of the same run, with a map index or all of them; gives how many were."""
+        hold_run_of(tx, ti_id)
         it = hold(tx, ti_id).instance
         skipped = 0
         for task_id, map_index in tasks:

@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from protocol.states import TaskInstanceState
 from server.records import Claimed, Instance
 from server.rules import Event
 from server.sql.part import Part
 from server.sql.rows import FROM_INSTANCES, micros, unpack
-from server.sql.transaction import Row, Transaction, Value, marks, writes
-from server.sql.transitions import HELD, Held, Turn, happen
+from server.sql.transaction import SLOTS, Row, Transaction, Value, marks, writes
+from server.sql.transitions import HELD, Held, Turn, happen, hold
 
 READY = f"SELECT {HELD}, r.context_carrier {FROM_INSTANCES} WHERE i.state = 'queued' AND i.held = 0"
 _CARRIER = -1
@@ -58,12 +59,20 @@ class Claims(Part):
         return claimed
 
     def work_seen(self, queues: Sequence[str]) -> int:
-        """Give a number before a claim; `wait_for_work` with it misses nothing that was queued since."""
-        return self.database.seen(queues)
+        """Give a number before a claim; `wait_for_work` with it misses nothing that could be claimed since."""
+        return self.database.seen([*queues, SLOTS])
 
     async def wait_for_work(self, queues: Sequence[str], seen: int, seconds: float) -> bool:
-        """Return when something was put into one of these queues after `seen`, or after so many seconds."""
-        return await self.database.wait(queues, seen, seconds)
+        """Return when there may be something in one of these queues since `seen`, or after so many seconds."""
+        return await self.database.wait([*queues, SLOTS], seen, seconds)
+
+    @writes
+    def give_back(self, tx: Transaction, claimed: Sequence[Claimed], now: datetime) -> None:
+        """Put back in line what was claimed for somebody who is gone, as far as nothing has happened to it since."""
+        for each in claimed:
+            held = hold(tx, each.instance.id)
+            if held.instance.fence == each.instance.fence and held.instance.state is TaskInstanceState.QUEUED:
+                happen(tx, held, Turn(Event.CLAIM_OVER, now, "its worker hung up before it was given to it"))
 
 
 class _Choice:

@@ -13,7 +13,7 @@ from server.sql.part import Part
 from server.sql.resuming import BEGINNING
 from server.sql.rows import FROM_INSTANCES, RUN, instance, micros, run
 from server.sql.transaction import Transaction, Value, writes
-from server.sql.transitions import HELD, Held, Turn, change, happen, hold
+from server.sql.transitions import HELD, Held, Turn, change, happen, hold, hold_run_of
 
 _MARKS = {"success": Event.MARK_SUCCESS, "failed": Event.MARK_FAILED, "skipped": Event.MARK_SKIPPED}
 _CLEARED_RUN = "cleared by hand"
@@ -81,7 +81,7 @@ class Clearing(Part):
         return again(tx, held.instance.key)
 
     @writes
-    def mark(self, tx: Transaction, ti_id: str, state: str, now: datetime) -> Instance:
+    def mark(self, tx: Transaction, ti_id: str, state: str, now: datetime, *, reason: str | None = None) -> Instance:
         """Set `success`, `failed` or `skipped` by hand."""
         if state not in _MARKS:
             raise Refused("invalid_state", f"one marks {', '.join(_MARKS)}, not {state!r}")
@@ -89,7 +89,8 @@ class Clearing(Part):
         held = hold(tx, ti_id)
         if held.instance.state in FINISHED:
             reopen(tx, held.instance.run_key, now)
-        happen(tx, held, Turn(_MARKS[state], now, "marked by hand"))
+        why = f"marked by hand: {reason}" if reason else "marked by hand"
+        happen(tx, held, Turn(_MARKS[state], now, why, {"kind": None, "reason": why}))
         change(tx, held.instance.run_key)
         return again(tx, held.instance.key)
 
@@ -99,11 +100,6 @@ def columns_of_next_try(it: Instance, task: TaskSpec) -> dict[str, Value]:
     spent = it.start_date is not None or it.state in FINISHED
     number = it.try_number + spent
     return {"try_number": number, "max_tries": number - 1 + task.retries, **BEGINNING}
-
-
-def hold_run_of(tx: Transaction, ti_id: str) -> None:
-    """Lock the run before the instance, as the engine does: in one order nobody waits for each other."""
-    tx.row(f"SELECT i.key FROM runs i JOIN instances n ON n.run_key = i.key WHERE n.id = ?{tx.lock}", ti_id)
 
 
 def reopen(tx: Transaction, run_key: int, now: datetime) -> None:

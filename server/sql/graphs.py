@@ -55,7 +55,10 @@ class Graphs:
         """Keep a graph; gives its hash."""
         text = _encode(graph)
         digest = hashlib.sha256(text).hexdigest()[:32]
-        tx.run("INSERT INTO graphs (hash, graph) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING", digest, text.decode())
+        # Locked, so that nobody who found no run of it removes it before ours is there.
+        if tx.row(f"SELECT 1 FROM graphs i WHERE i.hash = ?{tx.lock}", digest) is None:
+            sql = "INSERT INTO graphs (hash, graph) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING"
+            tx.run(sql, digest, text.decode())
         return digest
 
     def _keep(self, digest: str, graph: Graph) -> Graph:

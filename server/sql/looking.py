@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -25,6 +26,8 @@ from server.sql.rows import (
 from server.sql.transaction import Transaction, Value, marks, reads
 from server.sql.transitions import gone
 
+_FIRST_ID, _LAST_ID = (str(UUID(int=number)) for number in (0, (1 << 128) - 1))
+"""All ids have one form, so any collation sorts them alike, and a prefix is a range of the index."""
 _NAMED = "r.dag_id = ? AND r.run_id = ? AND i.task_id = ? AND i.map_index = ?"
 
 
@@ -105,6 +108,16 @@ class Looking(Part):
         where = _which_runs(which)
         row = tx.row(f"SELECT count(*) FROM runs r{where.sql}", *where.values)
         return row[0] if row else 0
+
+    @reads
+    def counts(self, tx: Transaction, runs: Sequence[Run]) -> list[dict[str, int]]:
+        """Give for each of these runs how many of its instances are in which state."""
+        found: dict[int, dict[str, int]] = {each.key: {} for each in runs}
+        which = f"WHERE run_key IN ({marks(list(found))})" if found else "WHERE 1 = 0"
+        sql = f"SELECT run_key, state, count(*) FROM instances {which} GROUP BY run_key, state"
+        for key, state, count in tx.rows(sql, *found):
+            found[key][state] = count
+        return list(found.values())
 
     @reads
     def previous_run(self, tx: Transaction, dag_id: str, logical_date: datetime, state: str | None) -> Run | None:
@@ -193,6 +206,16 @@ class Looking(Part):
         archived = tx.rows(f"SELECT {ATTEMPT} {_ARCHIVED} WHERE {_NAMED} ORDER BY a.archived, a.id", *name)
         current = tx.rows(f"SELECT {_CURRENT} {FROM_INSTANCES} WHERE {_NAMED}", *name)
         return [attempt(row, current=False) for row in archived] + [attempt(row, current=True) for row in current]
+
+    @reads
+    def attempts_like(self, tx: Transaction, prefix: str, limit: int) -> list[Attempt]:
+        """Find attempts, replaced or not, by the beginning of their id."""
+        first, last = prefix + _FIRST_ID[len(prefix) :], prefix + _LAST_ID[len(prefix) :]
+        sql = "{0} WHERE {1}.id BETWEEN ? AND ? ORDER BY {1}.id LIMIT ?"
+        current = tx.rows(f"SELECT {_CURRENT} " + sql.format(FROM_INSTANCES, "i"), first, last, limit)
+        archived = tx.rows(f"SELECT {ATTEMPT} " + sql.format(_ARCHIVED, "a"), first, last, limit)
+        found = [attempt(row, current=True) for row in current] + [attempt(row, current=False) for row in archived]
+        return found[:limit]
 
     @reads
     def timeline(self, tx: Transaction, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[Event]:

@@ -40,7 +40,7 @@ class Runs(Part):
     @writes
     def start_run(self, tx: Transaction, new: NewRun, now: datetime) -> Run:
         """Create a run of a flow that is known."""
-        row = tx.row("SELECT graph FROM flows WHERE dag_id = ?", new.dag_id)
+        row = tx.row(f"SELECT i.graph FROM flows i WHERE i.dag_id = ?{tx.lock}", new.dag_id)
         if row is None:
             raise NotFound("flow", new.dag_id)
         return _create(tx, self.graphs.get(tx, row[0]), row[0], new, now)

@@ -1,8 +1,9 @@
 """The engine's tick: what is due happens, and runs in which something changed are advanced.
 
-Any number of servers may tick at once. What is due is taken with locks that others pass over. A change is a row of a
-queue: taken and removed in the transaction that acts on it, so a crash in between leaves it there; and the run is
-locked before it is looked at, so whoever looks later sees what the one before did.
+Any number of servers may tick at once. A change is a row of a queue: taken and removed in the transaction that acts on
+it, so a crash in between leaves it there; and the run is locked before it is looked at, so whoever looks later sees
+what the one before did. What is due comes after that, with locks that others pass over: whoever locks a run and its
+instances does it in this order, and a tick that holds an instance waits for nobody.
 """
 
 from collections import defaultdict
@@ -48,6 +49,8 @@ class Ticking(Part):
     def tick(self, tx: Transaction, now: datetime, *, limit: int = 200) -> Ticked:
         """Let happen what is due, and advance the runs in which something changed. Safe in many servers at once."""
         count = _Count()
+        for key, digest in _take_changed(tx, limit):
+            self._advance(tx, key, self.graphs.get(tx, digest), now, count)
         due = tx.rows(
             f"SELECT {HELD} {FROM_INSTANCES} WHERE i.due <= ? ORDER BY i.due LIMIT ?{tx.lock_free}", micros(now), limit
         )
@@ -57,9 +60,6 @@ class Ticking(Part):
         for (key,) in tx.rows(f"SELECT i.key FROM runs i WHERE i.due <= ? LIMIT ?{tx.lock_free}", micros(now), limit):
             tx.run("UPDATE runs SET due = NULL WHERE key = ?", key)
             change(tx, key)
-        changed = _take_changed(tx, limit)
-        for key, digest in changed:
-            self._advance(tx, key, self.graphs.get(tx, digest), now, count)
         more = len(due) >= limit or bool(tx.row("SELECT 1 FROM changed LIMIT 1"))
         return Ticked(transitions=count.transitions, queued=count.queued, more=more, next_due=_next_due(tx))
 

@@ -16,7 +16,10 @@ Row = tuple[Any, ...]
 Value = str | int | float | bytes | None
 
 ENGINE = ""
-"""The wake-up of whoever ticks; any other is the name of a queue that has work."""
+"""The wake-up of whoever ticks."""
+
+SLOTS = "\x01"
+"""The wake-up of whoever waits for work: a limited pool has room. Any other is the name of a queue that has work."""
 
 
 class Transaction(Protocol):

@@ -17,7 +17,7 @@ from server.faults import Archived, Conflict, NotFound
 from server.records import Applied, Instance
 from server.rules import Effect, Event, Mark, Move, follow, sources
 from server.sql.rows import FROM_INSTANCES, INSTANCE, INSTANCE_WIDTH, fresh_id, instance, micros, pack_or_none
-from server.sql.transaction import ENGINE, Transaction, Value
+from server.sql.transaction import ENGINE, SLOTS, Transaction, Value
 
 SOON = timedelta(seconds=10)
 """Whoever ticks looks more often than this, so only what is due sooner is worth waking it for."""
@@ -36,6 +36,7 @@ class Turn(Struct, frozen=True):
     detail: Json = None
 
 
+_AT_WORK = frozenset({TaskInstanceState.QUEUED, TaskInstanceState.RUNNING, TaskInstanceState.RESTARTING})
 _RELEASED: dict[str, Value] = {"held": 0, "due": None}
 _FORGOTTEN: dict[str, Value] = {"next_method": None, "next_kwargs": None, "trigger_id": None}
 _NEW_ATTEMPT: dict[str, Value] = {
@@ -47,7 +48,7 @@ _NEW_ATTEMPT: dict[str, Value] = {
 class Held:
     """An instance whose row this transaction holds, with the columns that are no part of its record."""
 
-    __slots__ = ("began_seq", "best_progress", "graph", "instance", "told")
+    __slots__ = ("began_seq", "best_progress", "graph", "instance", "limited", "told")
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.instance: Instance = instance(row)
@@ -55,10 +56,15 @@ class Held:
         self.told: str | None
         self.began_seq: int
         self.best_progress: float | None
-        self.graph, self.told, self.began_seq, self.best_progress = row[INSTANCE_WIDTH : INSTANCE_WIDTH + 4]
+        self.limited: int
+        """Whether its pool has a limit, so that others may wait for the slots it gives back."""
+        self.graph, self.told, self.began_seq, self.best_progress, self.limited = row[
+            INSTANCE_WIDTH : INSTANCE_WIDTH + 5
+        ]
 
 
-HELD = f"{INSTANCE}, r.graph, i.told, i.began_seq, i.best_progress"
+_LIMITED = "EXISTS (SELECT 1 FROM pools p WHERE p.name = i.pool AND p.slots >= 0)"
+HELD = f"{INSTANCE}, r.graph, i.told, i.began_seq, i.best_progress, {_LIMITED}"
 
 
 def hold(tx: Transaction, ti_id: str) -> Held:
@@ -67,6 +73,11 @@ def hold(tx: Transaction, ti_id: str) -> Held:
     if row is None:
         raise gone(tx, ti_id)
     return Held(row)
+
+
+def hold_run_of(tx: Transaction, ti_id: str) -> None:
+    """Lock the run before the instance, as the engine does: in one order nobody waits for each other."""
+    tx.row(f"SELECT i.key FROM runs i JOIN instances n ON n.run_key = i.key WHERE n.id = ?{tx.lock}", ti_id)
 
 
 def gone(tx: Transaction, ti_id: str) -> Archived | NotFound:
@@ -90,7 +101,7 @@ def happen(tx: Transaction, held: Held, turn: Turn) -> Applied:
     assignments = ", ".join(f"{name} = ?" for name in columns)
     tx.run(f"UPDATE instances SET {assignments} WHERE key = ?", *columns.values(), it.key)
     tell(tx, it, turn)
-    _wake(tx, cell, it, columns, turn.now)
+    _wake(tx, cell, held, columns, turn.now)
     return Applied.NEW
 
 
@@ -136,9 +147,12 @@ def _archive(tx: Transaction, it: Instance, cell: Move, turn: Turn, columns: dic
     columns |= {"end_date": None, "kind": None, "reason": None, "told": None}
 
 
-def _wake(tx: Transaction, cell: Move, it: Instance, columns: Sets, now: datetime) -> None:
+def _wake(tx: Transaction, cell: Move, held: Held, columns: Sets, now: datetime) -> None:
+    it = held.instance
     if Effect.QUEUE in cell.effects:
         tx.wake(it.queue)
+    if Effect.RELEASE in cell.effects and held.limited and it.state in _AT_WORK:
+        tx.wake(SLOTS)
     if Effect.ADVANCE in cell.effects:
         change(tx, it.run_key)
     due = columns.get("due")
@@ -180,6 +194,8 @@ def happen_to_many(tx: Transaction, run_key: int, task_id: str | None, turn: Tur
         told = (micros(turn.now), turn.what.value, turn.why, None)
         tx.many(_EVENT, [(*row[:3], *told) for row in rows])
         moved += len(rows)
+        if rows and Effect.RELEASE in move.effects and state in _AT_WORK:
+            tx.wake(SLOTS)
         if Effect.QUEUE in move.effects:
             queued += len(rows)
             for queue in {row[3] for row in rows}:

@@ -7,8 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from protocol.states import TaskInstanceState as S
 from server.faults import StoreBroken
 from server.filters import RunFilter
+from server.outcomes import Ended
 from server.postgres import PostgresDatabase
 from server.sql.part import Limits
 from server.sql.store import store_over
@@ -106,3 +108,31 @@ def test_a_database_that_is_away_is_a_fault_of_ours() -> None:
         await store.close()
 
     asyncio.run(play())
+
+
+def test_a_tick_that_waits_for_a_run_keeps_nobody_from_its_instances() -> None:
+    async def play() -> None:
+        with postgres_server.schema(f"t{uuid.uuid4().hex}") as url:
+            store = store_over(PostgresDatabase(url, connections=2))
+            await store.open()
+            story = Story(store)
+            await story.submit(task("lost"), task("ended"))
+            await story.running()
+            await store.finish((await story.running()).id, Ended(state=S.SUCCESS, end_date=story.now), story.now)
+            story.later(60)
+            async with await psycopg.AsyncConnection.connect(url) as clearing:
+                await clearing.execute("SELECT 1 FROM runs FOR UPDATE")
+                tick = asyncio.create_task(story.tick())
+                async with await psycopg.AsyncConnection.connect(url, autocommit=True) as watching:
+                    while not await (await watching.execute(WAITS)).fetchone():
+                        assert not tick.done()
+                await clearing.execute("SELECT 1 FROM instances FOR UPDATE NOWAIT")
+            assert await tick == 1
+            await store.close()
+
+    asyncio.run(play())
+
+
+WAITS = (
+    "SELECT 1 FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid() AND locktype IN ('tuple', 'transactionid')"
+)

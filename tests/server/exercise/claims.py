@@ -113,6 +113,31 @@ async def who_waits_for_work_is_woken_by_it(story: Story) -> None:
     assert await story.store.wait_for_work(["default"], seen, 20)
 
 
+async def who_waits_for_a_slot_of_a_pool_is_woken_when_one_is_free(story: Story) -> None:
+    await story.store.set_pool("small", 1)
+    await story.submit(task("a", pool="small", priority=1), task("b", pool="small"), task("c"))
+    limited, free = [(await story.start(each.instance)).instance for each in await story.claim(3)]
+    seen = story.store.work_seen(["default"])
+    assert await story.claim() == []
+    await story.finish(free)
+    assert not await story.store.wait_for_work(["default"], seen, 0.01)
+    await story.finish(limited)
+    assert await story.store.wait_for_work(["default"], seen, 20)
+    assert len(await story.claim()) == 1
+
+
+async def what_was_claimed_for_somebody_who_is_gone_is_given_back(story: Story) -> None:
+    await story.submit(task("given"), task("began"))
+    claimed = await story.claim(2, worker="gone")
+    began = next(each.instance for each in claimed if each.instance.task_id == "began")
+    await story.start(began)
+    await story.store.give_back(claimed, story.now)
+    [again] = await story.claim(2, worker="other")
+    assert (again.instance.task_id, again.instance.fence) == ("given", 2)
+    await story.store.give_back(claimed, story.now)
+    assert await story.claim() == []
+
+
 async def who_waits_for_work_elsewhere_is_not(story: Story) -> None:
     seen = story.store.work_seen(["gpu"])
     await story.submit()

@@ -4,7 +4,8 @@ from protocol.flows import FlowGraph
 from protocol.messages.startup import MappedArgBinding
 from protocol.states import TaskInstanceState as S
 from server.faults import Conflict, NotFound, Refused
-from server.filters import Retention
+from server.filters import AssetEventFilter, Retention
+from server.outcomes import Ended, OutletEvent
 from server.records import NewRun
 from tests.server.exercise.story import Story, raises, task
 
@@ -207,6 +208,34 @@ async def old_runs_are_pruned_with_all_they_left(story: Story) -> None:
     assert await story.store.run("flow", "old") is None
     assert await story.states("busy") == {"task": "queued"}
     assert await story.store.attempt(it.id) is None
+
+
+async def a_graph_goes_with_the_last_run_that_has_it(story: Story) -> None:
+    for number in range(2):
+        await story.submit(task(priority=number), run_id=f"run{number}")
+        await story.finish(await story.running())
+    story.later(100)
+    assert len((await story.store.prune(Retention(runs=50), story.now)).runs) == 2
+    with raises(Conflict, "already_exists"):
+        await story.submit(task(priority=1), run_id="again")
+        await story.submit(task(priority=1), run_id="again")
+    assert (await story.running()).run_id == "again"
+    await story.submit(task(priority=0), run_id="former")
+    assert (await story.running()).run_id == "former"
+
+
+async def events_of_assets_and_silent_triggerers_are_pruned_too(story: Story) -> None:
+    job = await story.store.register_job("TriggererJob", "here", story.now)
+    asset = await story.store.set_asset("one", "s3://one")
+    for number in range(2):
+        await story.submit(run_id=f"run{number}")
+        outlet = OutletEvent(name="one", extra={"n": number})
+        await story.finish(await story.running(), Ended(state=S.SUCCESS, end_date=story.now, outlets=(outlet,)))
+        story.later(60)
+    await story.store.prune(Retention(runs=90), story.now)
+    left = await story.store.asset_events(AssetEventFilter(assets=[asset.key]))
+    assert [event.extra for event in left] == [{"n": 1}]
+    assert not await story.store.job_heartbeat(job, story.now)
 
 
 async def the_store_is_ready(story: Story) -> None:

@@ -117,6 +117,30 @@ async def an_attempt_is_found_by_its_id_also_when_it_was_replaced(story: Story) 
         await story.store.instance("unknown")
 
 
+async def attempts_are_found_by_the_beginning_of_their_id(story: Story) -> None:
+    await story.submit(task(retries=1))
+    it = await story.running()
+    await story.finish(it, story.retried())
+    new = await story.find()
+    for one, current in ((it, False), (new, True)):
+        assert [(found.id, found.current) for found in await story.store.attempts_like(one.id[:-1], 5)] == [
+            (one.id, current)
+        ]
+    assert {found.id for found in await story.store.attempts_like(it.id[:2], 5)} == {it.id, new.id}
+    assert len(await story.store.attempts_like(it.id[:2], 1)) == 1
+    assert await story.store.attempts_like("ffff", 5) == []
+
+
+async def runs_are_counted_by_the_states_of_their_instances(story: Story) -> None:
+    runs = [await story.submit(task("a"), task("b", "a"), task("c", "a"), run_id=name) for name in ("one", "two")]
+    await story.running()
+    assert await story.store.counts(runs) == [
+        {"running": 1, "scheduled": 2},
+        {"queued": 1, "scheduled": 2},
+    ]
+    assert await story.store.counts([]) == []
+
+
 async def the_timeline_tells_the_whole_story(story: Story) -> None:
     await story.submit(task(retries=1, retry_delay_s=5))
     it = await story.running()

@@ -146,3 +146,12 @@ async def marking_by_hand_moves_the_run_on(story: Story) -> None:
     assert await story.states() == {"a": "success", "b": "queued"}
     with raises(Refused, "invalid_state"):
         await story.store.mark(a.id, "running", story.now)
+
+
+async def why_it_was_marked_is_kept(story: Story) -> None:
+    await story.submit()
+    it = await story.running()
+    await story.finish(it, S.FAILED)
+    marked = await story.store.mark(it.id, "success", story.now, reason="checked by me")
+    assert (marked.reason, marked.kind) == ("marked by hand: checked by me", None)
+    assert (await story.store.timeline("flow", "run", "task"))[-1].why == "marked by hand: checked by me"

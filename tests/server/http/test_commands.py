@@ -68,7 +68,7 @@ def test_a_flow_from_file_to_its_end(server: Live, worker: Any, flow: Path) -> N
     assert [row[:3] for row in listed] == [[f"{named}/extract", "running", "1"], [f"{named}/train", "scheduled", "1"]]
     assert rows(worker("ps", "--runs", "--flow", run["dag_id"]))[0][:2] == [named, "running"]
     attempt.own("PUT", "log?offset=0", content=b'{"event": "hello", "level": "info"}\nbye')
-    for name in (attempt.id, attempt.id[:20], f"{named}/extract", f"{run['dag_id']}/extract"):
+    for name in (attempt.id, attempt.id[:23], f"{named}/extract", f"{run['dag_id']}/extract"):
         assert worker("logs", name).stdout == '{"event": "hello", "level": "info"}\nbye\n'
     story = worker("why", f"{named}/extract").stdout
     assert story.startswith(f"{named}/extract running\n")
@@ -94,6 +94,7 @@ def test_people_act(server: Live, worker: Any, flow: Path) -> None:
     assert rows(worker("clear", ti, "--keep-checkpoint", "--downstream"))[0][0].startswith(ti)
     second = claimed(server, flow)
     assert second.id != first.id
+    assert first.id in worker("why", first.id[:30]).stdout
     assert msgspec.json.decode(worker("mark", ti, "success", "--json").stdout)["instances"][0]["state"] == "success"
     refused = worker("resume", ti)
     assert (refused.returncode, "(409)" in refused.stderr) == (2, True)
@@ -146,7 +147,7 @@ def test_in_a_terminal_there_is_a_table(server: Live, worker: Any, flow: Path) -
         (["why", "no/no/no"], "there is no task instance no/no/no"),
         (["why", "no/no"], "flow 'no' has no run"),
         (["logs", "what?"], "names no task instance"),
-        (["kill", "ffffffff"], "no task instance has an id that begins with"),
+        (["kill", "ffffffff"], "no attempt has an id that begins with"),
         (["clear", "01890000-0000-7000-8000-000000000000"], "(404)"),
         (["ps", "--server", "http://127.0.0.1:9"], "no answer from http://127.0.0.1:9"),
         (["ps", "--token", "x"], "Invalid auth token (403)"),

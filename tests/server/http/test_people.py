@@ -119,8 +119,9 @@ def test_a_held_checkpoint_is_resumed_by_hand(server: Live) -> None:
 @pytest.mark.parametrize("state", ["success", "failed", "skipped"])
 def test_people_may_say_how_it_ended(server: Live, state: str) -> None:
     attempt = server.attempt(ONE)
-    marked = server.people("POST", f"/task-instances/{attempt.id}/mark", json={"state": state})
-    assert marked.json()["instances"][0]["state"] == state
+    marked = server.people("POST", f"/task-instances/{attempt.id}/mark", json={"state": state, "reason": "because"})
+    instance = marked.json()["instances"][0]
+    assert (instance["state"], instance["reason"]) == (state, "marked by hand: because")
     assert attempt.own("PUT", "heartbeat", json=BEAT).status_code in {409, 410}
 
 
