@@ -14,7 +14,8 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -31,6 +32,7 @@ from supervisor.heartbeat import chance
 from supervisor.http1 import Answer
 from supervisor.paths import path
 from supervisor.retrying import ONCE, UNTIL_ANSWERED, Fault, RetryPolicy, Trial, own_doing, pause, retry_after
+from supervisor.tracing import lines_of
 from supervisor.wire import Wire, WireFault
 
 T = TypeVar("T")
@@ -63,10 +65,15 @@ class ApiAway(ApiError):
         self.status = status
 
 
-class Token:
-    """A bearer token that the server may replace on any answer."""
+TRACE: ContextVar[bytes | None] = ContextVar("trace", default=None)
+"""The trace headers of the question that is being answered; None where a call is nobody's question."""
 
-    def __init__(self, value: str) -> None:
+
+class Token:
+    """A bearer token that the server may replace on any answer, and the trace of whoever it was made for."""
+
+    def __init__(self, value: str, trace: bytes = b"") -> None:
+        self.trace = trace
         self.replace(value)
 
     def replace(self, value: str) -> None:
@@ -143,7 +150,12 @@ class Client:
             await wire.close()
 
     async def _exchange(self, call: Call, token: Token) -> Answer:
-        headers = token.line + f"{self._headers}correlation-id: {self._correlation()}\r\n".encode("ascii")
+        trace = TRACE.get()
+        headers = (
+            token.line
+            + (token.trace if trace is None else trace)
+            + f"{self._headers}correlation-id: {self._correlation()}\r\n".encode("ascii")
+        )
         wire = self._wires[call.vital]
         answer = await wire.exchange(call.method, call.target, headers, call.body, call.timeout_s)
         fresh = answer.header(b"refreshed-api-token")
@@ -210,10 +222,12 @@ _READERS: dict[Any, Callable[[Answer], Any]] = {}
 class AttemptApi:
     """The API in one attempt's name: with its token, and with the patience its questions have."""
 
-    def __init__(self, client: Client, ti_id: UUID, token: str, patience: RetryPolicy) -> None:
+    def __init__(
+        self, client: Client, ti_id: UUID, token: str, patience: RetryPolicy, trace: Mapping[str, object] | None = None
+    ) -> None:
         self.client = client
         self.ti_id = ti_id
-        self.token = Token(token)
+        self.token = Token(token, lines_of(trace))
         self._patience = patience
 
     async def get(self, target: str, kind: type[T]) -> T:

@@ -53,7 +53,8 @@ class Attempt:
 
     def __init__(self, office: Office, order: Order) -> None:
         workload = order.workload
-        self.api = AttemptApi(office.client, workload.ti.id, workload.token, office.patience)
+        carrier = workload.ti.context_carrier
+        self.api = AttemptApi(office.client, workload.ti.id, workload.token, office.patience, carrier)
         self.extended = office.extended or workload.lease is not None
         self.released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the process is gone: from then on its slot is free."""

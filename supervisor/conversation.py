@@ -18,8 +18,10 @@ from protocol.messages.shape import Message
 from protocol.session import Asked, Broken, Ended, Heard, SupervisorSession, refusal
 from protocol.vocabulary import TERMINAL
 from supervisor.answers.desk import Desk
+from supervisor.api import TRACE
 from supervisor.channels import FrameChannel
 from supervisor.handlers import HANDLERS, LOCAL, answer
+from supervisor.tracing import lines_of
 
 AT_ONCE = 64
 BRAKE = "questions"
@@ -156,6 +158,8 @@ class Conversation:
 
     async def _answer(self, asked: Asked) -> None:
         reply: Message | None
+        if asked.carrier is not None:
+            TRACE.set(lines_of(asked.carrier))  # for this task alone: its context is its own
         try:
             reply = await answer(self._desk, asked.message)
         except Exception as error:  # noqa: BLE001 - a question is answered whatever happens to its handler

@@ -177,6 +177,15 @@ def read(talk: Talk, count: str) -> None:
     say(talk, "success")
 
 
+def traced(talk: Talk) -> None:
+    """Ask once in the attempt's own trace, once in another, and say how it ended in the first again."""
+    talk.ask(GetVariable("k"))
+    parent = "00-11111111111111111111111111111111-2222222222222222-01"
+    talk.send(talk.session.ask(GetVariable("k"), {"traceparent": parent})[1])
+    talk.next()
+    say(talk, "success")
+
+
 def local(talk: Talk, count: str) -> None:
     """Round trips that need no API; the time of one, in microseconds, goes to stdout."""
     from time import perf_counter  # noqa: PLC0415 - only this child measures
@@ -268,9 +277,8 @@ def collides(talk: Talk) -> None:
 BEHAVIOURS: dict[str, Callable[..., None]] = {
     each.__name__: each
     for each in (
-        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, local, raw, deaf_after,
-        refused,
-        bytewise, pipelined, unread, closes, header, collides,
+        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, traced, local, raw,
+        deaf_after, refused, bytewise, pipelined, unread, closes, header, collides,
     )
 }  # fmt: skip
 

@@ -58,7 +58,7 @@ class Stage:
         self.api.states[ti_id] = "queued"
         self.api.contexts[ti_id] = more.pop("context", {})
         ti = {"id": ti_id, "task_id": task_id, "dag_id": "d", "run_id": "r", "try_number": 1, "pool_slots": 1}
-        ti |= {"dag_version_id": str(uuid.uuid4()), "priority_weight": 1}
+        ti |= {"dag_version_id": str(uuid.uuid4()), "priority_weight": 1, "context_carrier": more.pop("carrier", None)}
         envelope = {
             "token": "w",
             "dag_rel_path": "a.py",
