@@ -5,7 +5,7 @@ knows the rest of the system only as the messages of `protocol`.
 """
 
 from runner.authoring import flow, shell, task
-from runner.checkpoints import BlobCorrupt
+from runner.blobs import BlobCorrupt
 from runner.context import Context, aask, ask, current
 from runner.faults import AskError, NotFound, QuestionFailed, Refused
 from runner.outcomes import Checkpointed, Fail, Reschedule, Retry, Skip, TaskInterrupted

@@ -39,7 +39,13 @@ _SPANS = {
 """Spans as authors say them (seconds or a timedelta), and as they are kept."""
 
 _SET_BY_CALLS = {"task_id", "upstreams", "args", "map_over", *_SPANS.values()}
-_OPTIONS = sorted(({*TaskSpec.__struct_fields__, *_SPANS, "name"}) - _SET_BY_CALLS)
+OWN = frozenset({"on_checkpoint", "checkpoint_schema"})
+"""Options that stay with the code: what is called when an attempt ends on a checkpoint, and what its data means."""
+
+OPTIONS = "__taskhand__"
+"""The attribute of a found function that holds them."""
+
+_OPTIONS = sorted(({*TaskSpec.__struct_fields__, *_SPANS, *OWN, "name"}) - _SET_BY_CALLS)
 
 
 def _spec(name: str, options: Mapping[str, Any]) -> TaskSpec:
@@ -47,7 +53,9 @@ def _spec(name: str, options: Mapping[str, Any]) -> TaskSpec:
     for option in options:
         if option not in _OPTIONS:
             raise AuthoringError(place(), f"a task has no option {option!r}; it has {', '.join(_OPTIONS)}")
-    fields = {_SPANS.get(key, key): value for key, value in options.items()}
+    if not callable(options.get("on_checkpoint", callable)):
+        raise AuthoringError(place(), f"task {name!r}: on_checkpoint is a function that takes ctx")
+    fields = {_SPANS.get(key, key): value for key, value in options.items() if key not in OWN}
     named = fields.pop("name", None) or name
     spans = {key: value.total_seconds() for key, value in fields.items() if isinstance(value, timedelta)}
     try:
@@ -106,7 +114,12 @@ class Task:
 
     def _add(self, drawing: Drawing, bound: list[TaskArgBinding], over: str | None) -> Result:
         spec = msgspec.structs.replace(_after_its_arguments(self.spec, bound), map_over=over)
-        return drawing.add(spec, self.function)
+        return drawing.add(spec, self.function, self.own)
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The options that only the runner needs."""
+        return {key: value for key, value in self._options.items() if key in OWN}
 
 
 def _map_here(task: Task, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -271,14 +284,20 @@ def find_task(path: str | Path, flow: str, task_id: str) -> Callable[..., Any]:
     stem, _, number = task_id.rpartition("__")
     for name in (task_id, stem if number.isdecimal() else task_id):
         if name in named:
-            return named[name].function
+            return _with(named[name].function, named[name].own)
     flows = flows_of(module)
     if flow not in flows:
         raise AuthoringError(str(path), f"there is no flow {flow!r} any more, and no task {task_id!r}")
     node = flows[flow].draw().nodes.get(task_id)
     if node is None or node.function is None:
         raise AuthoringError(str(path), f"flow {flow!r} has no function for a task {task_id!r}")
-    return node.function
+    return _with(node.function, node.own)
+
+
+def _with(function: Callable[..., Any], own: Mapping[str, Any]) -> Callable[..., Any]:
+    """One process runs one task: what belongs to its task may be said on its function."""
+    setattr(function, OPTIONS, own)
+    return function
 
 
 def takes_context(function: Callable[..., Any]) -> bool:

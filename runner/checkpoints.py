@@ -1,23 +1,11 @@
-"""Checkpoints as a task sees them: the record it resumes from, and files too large for a record.
+"""Checkpoints as a task sees them: the record it resumes from."""
 
-A file is made whole before it is spoken of: written beside its place, hashed on the way, forced to disk, renamed, and
-its folder forced to disk. Its name is its hash, so a reference can be checked.
-"""
-
-import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from protocol.messages.checkpoints import BlobReference, CheckpointRecord
-
-_AT_ONCE = 1024 * 1024
-
-
-class BlobCorrupt(Exception):
-    """A checkpoint's file is not what was saved."""
+from protocol.messages.checkpoints import CheckpointRecord
+from runner.blobs import checked
 
 
 class Checkpoint(Mapping[str, Any]):
@@ -26,7 +14,8 @@ class Checkpoint(Mapping[str, Any]):
     def __init__(self, record: CheckpointRecord | None = None, note: str | None = None) -> None:
         self.record = record
         self.note = note
-        """Why there is no record although there was one to choose."""
+        """Why there is no record, or not the latest, although there was one to choose."""
+        self._blob: Path | None = None
 
     @property
     def data(self) -> Any:  # noqa: ANN401 - JSON
@@ -47,7 +36,9 @@ class Checkpoint(Mapping[str, Any]):
     def blob(self) -> Path | None:
         """The saved file, checked. It must not be changed: copy it to work on it."""
         reference = self.record.blob if self.record else None
-        return checked(reference) if reference else None
+        if self._blob is None and reference is not None:
+            self._blob = checked(reference)
+        return self._blob
 
     def __bool__(self) -> bool:
         return self.record is not None
@@ -67,48 +58,3 @@ class Checkpoint(Mapping[str, Any]):
     @property
     def _mapping(self) -> Mapping[str, Any]:
         return self.data if isinstance(self.data, dict) else {}
-
-
-def keep(source: Path, folder: Path) -> BlobReference:
-    """Copy a file to where checkpoints are kept, and give the reference to it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    half = folder / f".{os.getpid()}-{os.urandom(8).hex()}"
-    try:
-        with source.open("rb") as original, half.open("xb") as copy:
-            digest, size = hashlib.sha256(), 0
-            while piece := original.read(_AT_ONCE):
-                digest.update(piece)
-                copy.write(piece)
-                size += len(piece)
-            copy.flush()
-            os.fsync(copy.fileno())
-        place = folder / digest.hexdigest()
-        half.replace(place)
-    finally:
-        half.unlink(missing_ok=True)
-    _sync(folder)
-    return BlobReference(place.resolve().as_uri(), digest.hexdigest(), size)
-
-
-def checked(reference: BlobReference) -> Path:
-    """Give the file of a reference, or say what is wrong with it."""
-    address = urlsplit(reference.uri)
-    if address.scheme != "file":
-        raise BlobCorrupt(f"{reference.uri} is not a file that can be read here")
-    path = Path(unquote(address.path))
-    try:
-        with path.open("rb") as kept:
-            found = hashlib.file_digest(kept, "sha256").hexdigest()
-    except OSError as error:
-        raise BlobCorrupt(f"the checkpoint's file cannot be read: {error}") from error
-    if found != reference.sha256:
-        raise BlobCorrupt(f"{path} is not what was saved: its SHA-256 is {found}, not {reference.sha256}")
-    return path
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

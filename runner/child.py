@@ -20,6 +20,7 @@ from runner.faults import ChannelGarbled, ChannelLost
 from runner.interrupts import Interrupts
 from runner.logs import Channel, Log, LogHandler
 from runner.outcomes import Exit
+from runner.points import arm
 
 
 def _stream(descriptor: int) -> io.TextIOWrapper | None:
@@ -62,6 +63,7 @@ def _run(client: Client, log: Log, find: Find) -> int:
     if not isinstance(greeting, StartupDetails):
         raise ChannelLost(f"a task's child was greeted with a {type(greeting).__name__}")
     told = settings.read()
+    arm(told.crash)
     interrupts = Interrupts(client.ask, log)
     interrupts.install()
     context = Context(greeting, client, interrupts, log, told.blobs)

@@ -5,12 +5,15 @@ may be used from any thread of the task's process. From `async` code, `await asy
 loop free; the plain call works as well and blocks it for the time of a round trip.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from protocol.messages.checkpoints import (
+    BlobReference,
     CheckpointResult,
     CheckpointSaved,
     GetCheckpoint,
@@ -22,18 +25,29 @@ from protocol.messages.shape import Message
 from protocol.messages.startup import StartupDetails
 from protocol.messages.variables import MaskSecret
 from runner.access import Connections, State, Variables, XComs, expect
-from runner.checkpoints import Checkpoint, keep
+from runner.blobs import BlobCorrupt, keep, kept, place_of, sweep
+from runner.checkpoints import Checkpoint
 from runner.client import Client
+from runner.fingerprints import fingerprint, inputs_of
 from runner.interrupts import Hook, Interrupts
 from runner.logs import Log
-from runner.outcomes import Checkpointed
+from runner.outcomes import Checkpointed, Held
+from runner.points import point
+
+GENERATIONS = 2
+"""The records that a server keeps."""
 
 
 class Context:
     """One attempt, as its task sees it."""
 
     def __init__(
-        self, greeting: StartupDetails, client: Client, interrupts: Interrupts, log: Log, blobs: Path | None = None
+        self,
+        greeting: StartupDetails,
+        client: Client,
+        interrupts: Interrupts,
+        log: Log,
+        blobs: str | Path | None = None,
     ) -> None:
         ask = client.ask
         self.xcom = XComs(ask, greeting.ti)
@@ -45,8 +59,11 @@ class Context:
         self._client = client
         self._ask = ask
         self._interrupts = interrupts
-        self._blobs = blobs
+        ti = greeting.ti
+        self._blobs = None if blobs is None else place_of(blobs, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
         self._checkpoint: Checkpoint | None = None
+        self._saved: list[str | None] = []
+        self._fingerprint: Callable[[], str] = lambda: ""
 
     # --- which attempt ---
 
@@ -113,11 +130,29 @@ class Context:
         """The record to resume from, as it was when the attempt began."""
         if self._checkpoint is None:
             self._interrupts.uses_checkpoints()
-            result = expect(self._ask(GetCheckpoint()), CheckpointResult)
-            self._checkpoint = Checkpoint(result.checkpoint, result.note)
+            self._checkpoint = self._resumable()
             if self._checkpoint:
                 self._interrupts.on_record = True
+            elif self._checkpoint.note:
+                self.log.warning("the task begins anew", why=self._checkpoint.note)
         return self._checkpoint
+
+    def _resumable(self) -> Checkpoint:
+        """Ask for the record; for the one before it where its file is not what was saved."""
+        asked = GetCheckpoint(self.fingerprint)
+        for _ in range(GENERATIONS):
+            result = expect(self._ask(asked), CheckpointResult)
+            if result.hold is not None:
+                raise Held(result.hold)
+            found = Checkpoint(result.checkpoint, result.note)
+            try:
+                _ = found.blob
+            except BlobCorrupt as corrupt:
+                self.log.warning("a checkpoint is passed over", record=found.seq, why=str(corrupt))
+                asked = GetCheckpoint(self.fingerprint, found.seq, str(corrupt)[:300])
+            else:
+                return found
+        return Checkpoint(expect(self._ask(asked), CheckpointResult).checkpoint)
 
     def save(self, data: Any = None, *, progress: float | None = None, blob: str | Path | None = None) -> int:  # noqa: ANN401 - JSON
         """Save a checkpoint: safe when this returns, with its number. When the attempt is to stop, it stops here.
@@ -126,14 +161,36 @@ class Context:
         `progress` grows with the work done; it tells a task that gets on from one that crashes at each resume.
         """
         self._interrupts.uses_checkpoints()
-        if blob is not None and self._blobs is None:
-            raise ValueError("ctx.save(blob=…) needs a place for files: set the worker's blob directory")
-        reference = keep(Path(blob), self._blobs) if blob is not None and self._blobs is not None else None
-        saved = expect(self._ask(SaveCheckpoint(data, reference, progress)), CheckpointSaved)
+        before = [] if self._blobs is None or not any(self._saved) else kept(self._blobs)
+        reference = None if blob is None else self._keep(Path(blob))
+        point("child.save.blob-kept")
+        saved = expect(self._ask(SaveCheckpoint(data, reference, progress, self.fingerprint)), CheckpointSaved)
+        point("child.save.acknowledged")
         self._interrupts.on_record = True
+        self._saved = [*self._saved[-1:], reference.uri if reference else None]
+        if self._blobs is not None and len(self._saved) == GENERATIONS:
+            sweep(self._blobs, before, [uri for uri in self._saved if uri])
         if saved.stopping or self._interrupts.stopping:
             raise Checkpointed(f"stopped on checkpoint {saved.seq}")
         return saved.seq
+
+    def _keep(self, file: Path) -> BlobReference:
+        if self._blobs is None:
+            raise ValueError("ctx.save(blob=…) needs a place for files: set the worker's blob directory")
+        return keep(file, self._blobs)
+
+    def runs(self, function: Callable[..., Any], inputs: Mapping[str, Any], schema: object = None) -> None:
+        """Take what its checkpoints are made by: a record of another code, or of other inputs, is not resumed silently.
+
+        The inputs are looked at now, because the task may change them; its code when it is first asked for.
+        """
+        inputs_ = inputs_of({**inputs, "": self.params})
+        self._fingerprint = lambda: fingerprint(function, inputs_, schema)
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """What wrote this attempt's checkpoints: code, inputs and schema."""
+        return self._fingerprint() or None
 
     # --- anything else ---
 

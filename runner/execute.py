@@ -18,10 +18,13 @@ from runner.context import Context
 from runner.faults import AskError, ChannelGarbled, ChannelLost
 from runner.interrupts import Interrupts
 from runner.logs import Log
-from runner.outcomes import Exit, Failed, Outcome, Raised, Returned, outcome_of, terminal
+from runner.outcomes import Exit, Failed, Interrupted, Outcome, Raised, Returned, Saved, outcome_of, terminal
+from runner.points import point
 from runner.tracebacks import text_of
 
 CONTEXT = "ctx"
+OPTIONS = "__taskhand__"
+"""The attribute of a found function that holds what its author gave the task for the runner."""
 CO_VARARGS, CO_VARKEYWORDS = 0x04, 0x08
 
 Find = Callable[[str, str, str], Callable[..., Any]]
@@ -68,8 +71,11 @@ def bind(run: Run) -> None:
     """Get the arguments, and `ctx` when it is wanted."""
     for binding in run.greeting.ti_context.arg_bindings or ():
         run.arguments[binding.name] = argument(binding, run.context)
-    if run.function is not None and wants_context(run.function):
-        run.arguments[CONTEXT] = run.context
+    if run.function is not None:
+        own: Mapping[str, Any] = getattr(run.function, OPTIONS, {})
+        run.context.runs(run.function, run.arguments, own.get("checkpoint_schema"))
+        if wants_context(run.function):
+            run.arguments[CONTEXT] = run.context
 
 
 def call(run: Run) -> None:
@@ -139,6 +145,8 @@ def conduct(run: Run, steps: tuple[Callable[[Run], None], ...] = STEPS) -> Outco
         if run.outcome is None:
             run.outcome = outcome_of(error, datetime.now(UTC), run.interrupts.stop)
             _say(run, error)
+            if isinstance(run.outcome, Saved | Interrupted) and run.interrupts.on_record:
+                _call_back(run)
     return run.outcome
 
 
@@ -147,8 +155,10 @@ def tell(run: Run, outcome: Outcome) -> Exit:
     message = terminal(outcome, datetime.now(UTC), should_retry=run.greeting.ti_context.should_retry)
     if message is None:
         return Exit.INTERRUPTED
+    point("child.end.asked")
     try:
         run.client.ask(message)
+        point("child.end.acknowledged")
     except (AskError, LocalProtocolError) as error:
         run.log.write("error", "the outcome was refused", {"outcome": type(message).__name__}, error)
         return Exit.UNTOLD
@@ -156,6 +166,16 @@ def tell(run: Run, outcome: Outcome) -> Exit:
         run.log.write("error", "the outcome could not be told", {"outcome": type(message).__name__}, error)
         return Exit.CHANNEL_GARBLED if isinstance(error, ChannelGarbled) else Exit.CHANNEL_LOST
     return Exit.TOLD
+
+
+def _call_back(run: Run) -> None:
+    """Call `on_checkpoint`, which the author wants to know of it. Whatever it does, the attempt has its outcome."""
+    callback = getattr(run.function, OPTIONS, {}).get("on_checkpoint")
+    if callback is not None:
+        try:
+            callback(run.context)
+        except BaseException as error:  # noqa: BLE001 - a notice that failed
+            run.log.write("error", "on_checkpoint failed", {}, error)
 
 
 def _say(run: Run, error: BaseException) -> None:

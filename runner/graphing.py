@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import msgspec
@@ -49,9 +50,11 @@ def place() -> str:
 class Node:
     """A task's place in a flow that is being drawn."""
 
-    def __init__(self, spec: TaskSpec, function: Callable[..., Any] | None) -> None:
+    def __init__(self, spec: TaskSpec, function: Callable[..., Any] | None, own: Mapping[str, Any]) -> None:
         self.spec = spec
         self.function = function
+        self.own = own
+        """Options that only the runner needs."""
         self.upstreams = dict.fromkeys(spec.upstreams)
 
     def finished(self) -> TaskSpec:
@@ -126,13 +129,15 @@ class Drawing:
         self.name = name
         self.nodes: dict[str, Node] = {}
 
-    def add(self, spec: TaskSpec, function: Callable[..., Any] | None) -> Result:
+    def add(
+        self, spec: TaskSpec, function: Callable[..., Any] | None, own: Mapping[str, Any] = MappingProxyType({})
+    ) -> Result:
         """Add a task under its name, or under `name__1` when that is taken."""
         taken, name = 0, spec.task_id
         while spec.task_id in self.nodes:
             taken += 1
             spec = msgspec.structs.replace(spec, task_id=f"{name}__{taken}")
-        node = self.nodes[spec.task_id] = Node(spec, function)
+        node = self.nodes[spec.task_id] = Node(spec, function, own)
         return Result(self, node)
 
     def owns(self, result: Result) -> None:

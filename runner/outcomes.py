@@ -1,9 +1,9 @@
 """How an attempt ends, as values, and what is told of each.
 
 A task ends by returning or by raising; what it raised is an outcome of its own (`Skip`, `Fail`, `Retry`, `Reschedule`),
-or a stop (`Checkpointed`, `TaskInterrupted`), or anything else, which is a failure: `SystemExit` too, whatever its
-code, because a library that calls `sys.exit()` has not finished the task. Whether a failure is retried is decided here,
-once, by what the server said when the attempt began.
+or a stop (`Checkpointed`, `Held`, `TaskInterrupted`), or anything else, which is a failure: `SystemExit` too, whatever
+its code, because a library that calls `sys.exit()` has not finished the task. Whether a failure is retried is decided
+here, once, by what the server said when the attempt began.
 
 A way to end is an outcome here, a row in `RAISED` when it is raised, and a row in `TERMINAL`. Telling nothing is a
 row too: an interruption without a checkpoint is the supervisor's to judge, which knows why it stopped the task.
@@ -81,6 +81,10 @@ class Checkpointed(Stopped):
     """Raised by `ctx.save` when its record is safe and the attempt is to stop."""
 
 
+class Held(Stopped):
+    """Raised by `ctx.checkpoint` when what wrote the record has changed, and its author wants a person to look."""
+
+
 class TaskInterrupted(Stopped):
     """Raised in the main thread of a task that is to stop and does not look, so that its `finally` blocks run."""
 
@@ -132,6 +136,12 @@ class Saved(Outcome, frozen=True):
     stop: Stop
 
 
+class HeldBack(Outcome, frozen=True):
+    """It did not begin, because its record is not to be resumed silently."""
+
+    reason: str
+
+
 class Interrupted(Outcome, frozen=True):
     """It was interrupted by a stop."""
 
@@ -148,6 +158,7 @@ RAISED: tuple[tuple[type[BaseException], Callable[[Any, datetime, Stop], Outcome
     (Retry, lambda error, _now, _stop: Raised(reason_of(error), error.after)),
     (Reschedule, lambda error, now, _stop: _rescheduled_at(error, now)),
     (Checkpointed, lambda _error, _now, stop: Saved(stop)),
+    (Held, lambda error, _now, _stop: HeldBack(text_of(error)[:LONGEST_REASON])),
     (TaskInterrupted, lambda _error, _now, stop: Interrupted(stop)),
     (BaseException, lambda error, _now, _stop: Raised(reason_of(error))),
 )
@@ -207,6 +218,10 @@ def _saved(outcome: Saved, now: datetime, *, should_retry: bool) -> Message:  # 
     return CheckpointTask(now, reason=outcome.stop.reason)
 
 
+def _held_back(outcome: HeldBack, now: datetime, *, should_retry: bool) -> Message:  # noqa: ARG001 - one form for all
+    return CheckpointTask(now, hold=outcome.reason)
+
+
 TERMINAL: dict[type[Outcome], Callable[..., Message | None]] = {
     Returned: _returned,
     Skipped: _skipped,
@@ -214,6 +229,7 @@ TERMINAL: dict[type[Outcome], Callable[..., Message | None]] = {
     Raised: _raised,
     Rescheduled: _rescheduled,
     Saved: _saved,
+    HeldBack: _held_back,
     Interrupted: _interrupted,
 }
 

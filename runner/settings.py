@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -10,6 +9,7 @@ FRAMES = "TASKHAND_FD"
 LOGS = "TASKHAND_LOG_FD"
 BUNDLES = "TASKHAND_BUNDLES"
 BLOBS = "TASKHAND_BLOBS"
+CRASH = "TASKHAND_CRASH"
 
 
 class Settings(Struct, frozen=True):
@@ -17,14 +17,17 @@ class Settings(Struct, frozen=True):
 
     roots: dict[str, str]
     """Each bundle's root. `local` is the whole file system, so that a flow is where its author has it."""
-    blobs: Path | None = None
-    """Where checkpoints' files are kept."""
+    blobs: str | None = None
+    """Where checkpoints' files are kept: a folder, or a URL."""
+    crash: str | None = None
+    """Where a test has this process die."""
 
 
 def read() -> Settings:
     """Read the environment."""
     bundles, blobs = os.environ.get(BUNDLES), os.environ.get(BLOBS)
-    return Settings({"local": "/"} | (json.loads(bundles) if bundles else {}), Path(blobs) if blobs else None)
+    roots = {"local": "/"} | (json.loads(bundles) if bundles else {})
+    return Settings(roots, blobs or None, os.environ.get(CRASH))
 
 
 def descriptors() -> tuple[int, int]:

@@ -256,6 +256,26 @@ def fall_back(task: TaskSpec, standing: Standing) -> Resume:
     return Resume(stage, stage, 0, 0.0, f"no progress, {stalls} in a row; next from {_SOURCES[stage]}")
 
 
+def hold(standing: Standing, source: ResumeFrom, why: str) -> Resume:
+    """Hold an attempt that did not begin, because its record is not to be resumed silently. That is no stall."""
+    return Resume(source, standing.stage, standing.stalls, None, f"held: {why}")
+
+
+_PARTS = {"code": "the code", "inputs": "the inputs", "schema": "the schema of its checkpoints"}
+
+
+def changed(before: str | None, now: str | None) -> str | None:
+    """Say what has changed from one fingerprint to another; None when nothing has, or one of them is not known.
+
+    Our runner's are `part=digest` words. Of what else a runtime may send only that it differs can be said.
+    """
+    if before is None or now is None or before == now:
+        return None
+    old, new = (dict(word.partition("=")[::2] for word in text.split()) for text in (before, now))
+    names = [told for part, told in _PARTS.items() if old.get(part) != new.get(part)]
+    return f"{' and '.join(names) or 'the fingerprint'} changed"
+
+
 def lost(task: TaskSpec, standing: Standing, *, retry: bool) -> tuple[Event, Resume | None]:
     """Decide after a lease ended: resume from a checkpoint, else retry, else fail."""
     if standing.generations:

@@ -128,6 +128,7 @@ def _(end: TICheckpointed) -> Outcome:
         end_date=end.end_date,
         checkpoint=checkpoint if brought else None,
         reason=end.reason,
+        hold=end.hold,
         rendered_map_index=end.rendered_map_index,
     )
 

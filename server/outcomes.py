@@ -82,6 +82,8 @@ class Checkpointed(Record, frozen=True):
     end_date: datetime
     checkpoint: NewCheckpoint | None = None
     reason: StopReason | None = None
+    hold: str | None = None
+    """Why it is not to go on before a person says so."""
     rendered_map_index: str | None = None
 
 

@@ -243,6 +243,8 @@ class ResumePoint(Record, frozen=True):
 
     checkpoint: Checkpoint | None
     note: str | None
+    hold: str | None = None
+    """Why neither: the author wants a person to look first."""
 
 
 class XCom(Record, frozen=True):

@@ -27,6 +27,8 @@ class Surroundings(Struct, frozen=True):
     """What servers that share a database sign with."""
     notify_socket: str | None = None
     """Where systemd wants to hear of readiness."""
+    crash: str | None = None
+    """Where a test has this process die."""
 
 
 def surroundings(environment: Mapping[str, str] | None = None) -> Surroundings:
@@ -39,4 +41,5 @@ def surroundings(environment: Mapping[str, str] | None = None) -> Surroundings:
         token=env.get("TASKHAND_TOKEN") or None,
         secret=env.get("TASKHAND_SECRET") or None,
         notify_socket=env.get("NOTIFY_SOCKET") or None,
+        crash=env.get("TASKHAND_CRASH") or None,
     )

@@ -37,6 +37,7 @@ from supervisor.logs_records import Source
 from supervisor.machines import Do
 from supervisor.orders import Office, Order, holds_anything, planned
 from supervisor.outcome import ExitContract, exit_of
+from supervisor.points import point
 from supervisor.records import Record, facts_of, greeting, occasion_of, record_of, status_of, why_of
 from supervisor.reporting import Reporter
 from supervisor.shipping import Shipper
@@ -305,10 +306,12 @@ class Attempt:
             self._note("warning", "a further terminal message is refused", state=state, said=self._core.said)
             text = f"this attempt ends as {self._core.said or 'the server said'}: {state} comes too late"
             return ErrorResponse(ErrorType.GENERIC_ERROR, {"status_code": 409, "message": text, "detail": None})
+        point("worker.end.heard")
         try:
             if isinstance(message, CheckpointTask) and not self.extended and (message.data or message.blob):
                 await record_checkpoint(self, message)
             refused = await self._server.end(telling.said(message, datetime.now(UTC), extended=self.extended))
+            point("worker.end.told")
         except Exception:  # it was not told, whatever kept it; the task may say something else
             self._fire(ev.Declined())
             raise

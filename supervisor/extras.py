@@ -19,4 +19,5 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "prometheus": ("prometheus_client",),
     "celery": ("celery",),
     "fast": ("httptools", "uvloop"),
+    "fsspec": ("fsspec",),
 }

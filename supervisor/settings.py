@@ -327,6 +327,11 @@ def identity(settings: Settings) -> tuple[str, str, str]:
     return settings.worker.name or f"{host}-{os.getpid()}", host, user
 
 
+def crash_point(environ: Mapping[str, str] | None = None) -> str | None:
+    """Say where a test wants this process to die."""
+    return (os.environ if environ is None else environ).get(f"{PREFIX}CRASH")
+
+
 def notify_socket(environ: Mapping[str, str] | None = None) -> str | None:
     """Say where systemd wants to hear that we are ready, if it does."""
     return (os.environ if environ is None else environ).get("NOTIFY_SOCKET")

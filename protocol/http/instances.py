@@ -128,6 +128,8 @@ class TICheckpointed(_End, frozen=True, tag="checkpointed", kw_only=True):
     progress: float | None = None
     fingerprint: str | None = None
     reason: StopReason | None = None
+    hold: Annotated[str, Meta(max_length=1000)] | None = None
+    """Why it is not to go on before a person says so."""
     rendered_map_index: Label | None = None
 
 

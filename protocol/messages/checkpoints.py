@@ -75,17 +75,32 @@ class CheckpointTask(StrictMessage, frozen=True):
     progress: float | None = None
     fingerprint: str | None = None
     reason: StopReason | None = None
+    hold: str | None = None
+    """Why it is not to go on before a person says so."""
 
 
 class GetCheckpoint(StrictMessage, frozen=True):
-    """Ask for the record to resume from, as the resume policy chose it."""
+    """Ask for the record to resume from, as the resume policy chose it.
+
+    Whoever says its own `fingerprint` is not given a record that another one wrote. Who could not use the record it was
+    given asks again: which one (`passed_over`) and `why` are recorded, and the answer is the one before it.
+    """
+
+    fingerprint: str | None = None
+    passed_over: Annotated[int, Meta(ge=1)] | None = None
+    why: str | None = None
 
 
 class CheckpointResult(StrictMessage, frozen=True):
-    """The record to resume from; nil means a fresh start, and `note` says why when there was one to choose."""
+    """The record to resume from; nil means a fresh start, and `note` says why when there was one to choose.
+
+    `hold` says that it is neither: what wrote the record has changed, and its author wants a person to look. The
+    attempt ends with `CheckpointTask(hold=…)`.
+    """
 
     checkpoint: CheckpointRecord | None = None
     note: str | None = None
+    hold: str | None = None
 
 
 class StopRequest(StrictModel, frozen=True):

@@ -11,6 +11,7 @@ from server.deck import Limits
 from server.drivers import UnknownDatabase, store_at
 from server.faults import StoreError
 from server.filters import Retention
+from server.points import arm
 from server.serving import Serving, is_loopback, serve
 from server.settings import HOST, PORT, Surroundings, surroundings
 from server.tokens import WeakSecret
@@ -48,8 +49,10 @@ def command(**given: Any) -> None:  # noqa: ANN401 - one for each option, typed 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if not is_loopback(options.host):
         click.echo(f"warning: {options.host} is reachable from other machines, and speaks no TLS", err=True)
+    around = surroundings()
+    arm(around.crash)
     try:
-        serve(_serving(options, surroundings()))
+        serve(_serving(options, around))
     except (OSError, StoreError, UnknownDatabase, WeakSecret) as error:
         raise Unserved(str(error)) from error
 

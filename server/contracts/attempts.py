@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from protocol.messages.checkpoints import GetCheckpoint
 from server.outcomes import NewCheckpoint, Outcome
 from server.records import Applied, Beat, Claimed, Instance, Process, ResumePoint, Saved, Started
 
@@ -93,4 +94,10 @@ class Attempts(Protocol):
 
     async def resume_point(self, ti_id: str) -> ResumePoint:
         """Give the record to begin from, as the resume budget chose it."""
+        ...
+
+    async def begin_from(
+        self, ti_id: str, asked: GetCheckpoint, now: datetime, *, fence: int | None = None
+    ) -> ResumePoint:
+        """Give the record to begin from to who says its fingerprint, and record what was decided and why."""
         ...

@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from litestar import get, put
+from litestar import get, post, put
 from litestar.params import JSONBody, QueryParameter
 
-from protocol.messages.checkpoints import CheckpointResult, CheckpointSaved, SaveCheckpoint
+from protocol.messages.checkpoints import CheckpointResult, CheckpointSaved, GetCheckpoint, SaveCheckpoint
 from server.admission import OWN, Call, TiId
 from server.faults import NotFound
 from server.logbook import LogFull, LogGap, LogName
 from server.outcomes import NewCheckpoint
+from server.points import point
 from server.refusals import refused
 from server.routes.answers import refusals
 from server.views import checkpoint_record
@@ -19,7 +20,9 @@ from server.views import checkpoint_record
 async def save(request: Call, ti_id: TiId, data: JSONBody[SaveCheckpoint]) -> CheckpointSaved:
     """Record a checkpoint. It is durable when this answers, and `stopping` says that now is the moment to end on it."""
     checkpoint = NewCheckpoint(data=data.data, blob=data.blob, progress=data.progress, fingerprint=data.fingerprint)
+    point("server.save.asked")
     saved = await request.deck.store.save_checkpoint(ti_id, checkpoint, request.now, fence=request.claims.fence)
+    point("server.save.committed")
     return CheckpointSaved(saved.seq, saved.stop is not None)
 
 
@@ -28,6 +31,19 @@ async def find(request: Call, ti_id: TiId) -> CheckpointResult:
     """Give the record to resume from, as the resume budget chose it; none means a fresh start, and `note` says why."""
     point = await request.deck.store.resume_point(ti_id)
     return CheckpointResult(checkpoint_record(point.checkpoint), point.note)
+
+
+@post(
+    "/task-instances/{ti_id:str}/checkpoint",
+    opt=OWN,
+    status_code=200,
+    responses=refusals(409, 410),
+    summary="Begin from a checkpoint",
+)
+async def begin(request: Call, ti_id: TiId, data: JSONBody[GetCheckpoint]) -> CheckpointResult:
+    """As GET, for who says its fingerprint or could not use a record; what was decided and why is in the timeline."""
+    point = await request.deck.store.begin_from(ti_id, data, request.now, fence=request.claims.fence)
+    return CheckpointResult(checkpoint_record(point.checkpoint), point.note, point.hold)
 
 
 @put("/task-instances/{ti_id:str}/log", opt=OWN, status_code=204, responses=refusals(409), summary="Append to the log")
@@ -54,4 +70,4 @@ async def _name(request: Call, ti_id: str) -> LogName:
     return LogName(attempt.dag_id, attempt.run_id, attempt.task_id, attempt.map_index, attempt.id)
 
 
-HANDLERS = [save, find, append]
+HANDLERS = [save, find, begin, append]

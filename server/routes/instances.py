@@ -15,6 +15,7 @@ from protocol.messages.startup import TIRunContext
 from server.admission import OWN, START, Call, TiId
 from server.faults import Archived
 from server.outcome_of import outcome_of
+from server.points import point
 from server.records import Applied, Process
 from server.refusals import Refusal, invalid, refused
 from server.routes.answers import refusals
@@ -49,7 +50,9 @@ async def run(request: Call, ti_id: TiId, data: JSONBody[TIEnterRunningPayload])
 )
 async def state(request: Call, ti_id: TiId, data: JSONBody[TIEnd]) -> Response[None]:
     """Take an outcome. The same one again is 200: it was known."""
+    point("server.end.asked")
     applied = await request.deck.store.finish(ti_id, outcome_of(data), request.now, fence=request.claims.fence)
+    point("server.end.committed")
     if applied is Applied.AGAIN:
         # None would be the four letters of `null` here.
         return cast("Response[None]", Response(b"", status_code=200))

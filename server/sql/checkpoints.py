@@ -2,11 +2,13 @@
 
 from datetime import datetime
 
-from protocol.messages.checkpoints import StopReason
+from protocol.flows import ChangePolicy
+from protocol.messages.checkpoints import GetCheckpoint, StopReason
 from protocol.states import TaskInstanceState
-from server.engine import ResumeFrom
+from server.engine import ResumeFrom, changed
 from server.faults import Conflict, Refused
 from server.outcomes import NewCheckpoint
+from server.points import point
 from server.records import Checkpoint, ResumePoint, Saved
 from server.rules import Event
 from server.sql.part import Part
@@ -25,29 +27,61 @@ class Checkpoints(Part):
         self, tx: Transaction, ti_id: str, new: NewCheckpoint, now: datetime, *, fence: int | None = None
     ) -> Saved:
         """Record a checkpoint. Inline data above the limit is `Refused("too_large")`: write a blob and refer to it."""
-        held = hold(tx, ti_id)
+        held = _running(tx, ti_id, fence)
         it = held.instance
-        if it.state is not TaskInstanceState.RUNNING or fence not in {None, it.fence}:
-            raise Conflict("not_running", f"it is {it.state}", current_state=it.state.value)
         seq = put_checkpoint(tx, held, new, now, limit=self.limits.inline_checkpoint)
         return Saved(seq=seq, stop=it.stop)
 
     @reads
     def resume_point(self, tx: Transaction, ti_id: str) -> ResumePoint:
         """Give the record to begin from, as the resume budget chose it."""
-        row = tx.row("SELECT key, resume_from, began_seq, reason FROM instances WHERE id = ?", ti_id)
+        row = tx.row("SELECT key, resume_from, began_seq FROM instances WHERE id = ?", ti_id)
         if row is None:
             raise gone(tx, ti_id)
-        key, source, began, _ = row
-        kept = _kept(tx, key)
-        if not kept:
-            return ResumePoint(checkpoint=None, note=None)
-        if source == ResumeFrom.LATEST or kept[0].seq > began:
-            return ResumePoint(checkpoint=kept[0], note=None)
-        if source == ResumeFrom.PREVIOUS and len(kept) > 1:
-            note = f"record {kept[0].seq} was passed over: resuming from it made no progress"
-            return ResumePoint(checkpoint=kept[1], note=note)
-        return ResumePoint(checkpoint=None, note="a fresh start: resuming from the records made no progress")
+        key, source, began = row
+        return _chosen(_kept(tx, key), source, began)
+
+    @writes
+    def begin_from(
+        self, tx: Transaction, ti_id: str, asked: GetCheckpoint, now: datetime, *, fence: int | None = None
+    ) -> ResumePoint:
+        """Give the record to begin from to who says its fingerprint, and record what was decided and why."""
+        held = _running(tx, ti_id, fence)
+        it = held.instance
+        said = asked.why
+        if asked.passed_over is not None:
+            why = f"record {asked.passed_over} could not be used: {said or 'its reader did not say why'}"[:500]
+            if tx.rows("SELECT 1 FROM checkpoints WHERE instance_key = ? AND seq = ?", it.key, asked.passed_over):
+                tx.run("DELETE FROM checkpoints WHERE instance_key = ? AND seq = ?", it.key, asked.passed_over)
+                tell(tx, it, Turn(Event.HEARTBEAT, now, why, detail={"seq": asked.passed_over}), "record_passed_over")
+            said = why
+        point = _chosen(_kept(tx, it.key), it.resume_from, held.began_seq)
+        if point.checkpoint is None:
+            note = point.note or (f"a fresh start: {said}" if said else None)
+            if note is not None:
+                tell(tx, it, Turn(Event.HEARTBEAT, now, note), "fresh_start")
+            return ResumePoint(checkpoint=None, note=note)
+        change = changed(point.checkpoint.fingerprint, asked.fingerprint)
+        if change is not None:
+            return self._changed(tx, held, point.checkpoint, change, now)
+        why = f"it resumes from record {point.checkpoint.seq}" + (
+            f": {point.note or said}" if point.note or said else ""
+        )
+        tell(tx, it, Turn(Event.HEARTBEAT, now, why, detail={"seq": point.checkpoint.seq}), "resumes_from")
+        return ResumePoint(checkpoint=point.checkpoint, note=point.note or said)
+
+    def _changed(self, tx: Transaction, held: Held, record: Checkpoint, change: str, now: datetime) -> ResumePoint:
+        """By the author's policy: a person looks first, or the records of what is no more are let go of."""
+        it = held.instance
+        change = f"{change} since record {record.seq} was written"
+        if self.graphs.get(tx, held.graph).task(it.task_id).on_change is ChangePolicy.HOLD:
+            tell(tx, it, Turn(Event.HEARTBEAT, now, f"it is to be held: {change}"), "held_for_change")
+            return ResumePoint(checkpoint=None, note=None, hold=change)
+        tx.run("DELETE FROM checkpoints WHERE instance_key = ?", it.key)
+        tx.run("UPDATE instances SET best_progress = NULL WHERE key = ?", it.key)
+        note = f"a fresh start: {change}"
+        tell(tx, it, Turn(Event.HEARTBEAT, now, note), "fresh_start")
+        return ResumePoint(checkpoint=None, note=note)
 
     @reads
     def checkpoints(
@@ -63,6 +97,27 @@ class Checkpoints(Part):
             map_index,
         )
         return _kept(tx, row[0]) if row else []
+
+
+def _running(tx: Transaction, ti_id: str, fence: int | None) -> Held:
+    """Give an attempt that is the current one. Nobody else writes."""
+    held = hold(tx, ti_id)
+    it = held.instance
+    if it.state is not TaskInstanceState.RUNNING or fence not in {None, it.fence}:
+        raise Conflict("not_running", f"it is {it.state}", current_state=it.state.value)
+    return held
+
+
+def _chosen(kept: list[Checkpoint], source: str, began: int) -> ResumePoint:
+    """Choose as the resume budget decided; what this attempt has written itself is always the latest."""
+    if not kept:
+        return ResumePoint(checkpoint=None, note=None)
+    if source == ResumeFrom.LATEST or kept[0].seq > began:
+        return ResumePoint(checkpoint=kept[0], note=None)
+    if source == ResumeFrom.PREVIOUS and len(kept) > 1:
+        note = f"record {kept[0].seq} was passed over: resuming from it made no progress"
+        return ResumePoint(checkpoint=kept[1], note=note)
+    return ResumePoint(checkpoint=None, note="a fresh start: resuming from the records made no progress")
 
 
 def _kept(tx: Transaction, key: int) -> list[Checkpoint]:
@@ -100,6 +155,7 @@ def put_checkpoint(
         pack_or_none(new.blob),
         reason,
     )
+    point("server.save.written")
     _keep_the_last(tx, it.key)
     tell(
         tx, it, Turn(Event.HEARTBEAT, now, f"record {seq}", detail={"seq": seq, "progress": new.progress}), "checkpoint"

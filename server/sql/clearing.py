@@ -75,8 +75,9 @@ class Clearing(Part):
 
     @writes
     def resume(self, tx: Transaction, ti_id: str, now: datetime) -> Instance:
-        """Queue a held checkpointed instance."""
+        """Queue a held checkpointed instance. Who does so has looked: its records are taken whatever has changed."""
         held = hold(tx, ti_id)
+        tx.run("UPDATE checkpoints SET fingerprint = NULL WHERE instance_key = ?", held.instance.key)
         happen(tx, held, Turn(Event.RESUME, now, "resumed by hand"))
         return again(tx, held.instance.key)
 

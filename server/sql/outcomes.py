@@ -11,6 +11,7 @@ from typing import assert_never
 from protocol.flows import TaskSpec
 from protocol.messages.shape import Json
 from protocol.states import TaskInstanceState
+from server.engine import hold as held_back
 from server.engine import resume, retry_at
 from server.faults import Archived, Conflict
 from server.outcomes import (
@@ -209,7 +210,11 @@ class _Taking:
         if outcome.checkpoint is not None and it.state is S.RUNNING:
             limit = self.limits.inline_checkpoint
             put_checkpoint(self.tx, self.held, outcome.checkpoint, self.now, limit=limit, reason=outcome.reason)
-        decided = resume(self.task, standing(self.tx, self.held), outcome.reason)
+        now = standing(self.tx, self.held)
+        if outcome.hold is None:
+            decided = resume(self.task, now, outcome.reason)
+        else:
+            decided = held_back(now, it.resume_from, outcome.hold)
         sets: dict[str, Value] = {
             "end_date": micros(outcome.end_date),
             "due": self._after(decided.delay),

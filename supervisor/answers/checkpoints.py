@@ -23,6 +23,7 @@ from protocol.messages.shape import Aware
 from supervisor.answers.desk import Desk
 from supervisor.api import ApiRefused
 from supervisor.paths import path
+from supervisor.points import point
 
 NOT_FOUND = 404
 KEY = "taskhand.checkpoint"
@@ -30,16 +31,28 @@ KEY = "taskhand.checkpoint"
 
 async def save(desk: Desk, message: SaveCheckpoint) -> CheckpointSaved:
     """Answered when the server has it."""
+    point("worker.save.heard")
     saved = await record(desk, message)
+    point("worker.save.told")
     desk.saved()
     return saved
 
 
-async def get(desk: Desk, _: GetCheckpoint) -> CheckpointResult:
-    """The record to resume from."""
+async def get(desk: Desk, message: GetCheckpoint) -> CheckpointResult:
+    """The record to resume from. Airflow's servers keep no timeline and no policy: there a changed task begins anew."""
     if desk.extended:
-        return await desk.api.get(path("task-instances", desk.ti_id, "checkpoint"), CheckpointResult)
-    return CheckpointResult(await _stored(desk))
+        target = path("task-instances", desk.ti_id, "checkpoint")
+        if message == GetCheckpoint():
+            return await desk.api.get(target, CheckpointResult)
+        return await desk.api.ask("POST", target, message, CheckpointResult)
+    kept = await _stored(desk)
+    if kept is None:
+        return CheckpointResult()
+    if message.passed_over == kept.seq:
+        return CheckpointResult(note=f"a fresh start: record {kept.seq} could not be used: {message.why}")
+    if None not in {kept.fingerprint, message.fingerprint} and kept.fingerprint != message.fingerprint:
+        return CheckpointResult(note=f"a fresh start: code, inputs or schema changed since record {kept.seq}")
+    return CheckpointResult(kept)
 
 
 async def record(desk: Desk, message: SaveCheckpoint | CheckpointTask) -> CheckpointSaved:

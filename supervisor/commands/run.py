@@ -4,9 +4,10 @@ import click
 
 from supervisor.commands.settings_options import BadSettings, loaded, with_settings
 from supervisor.keeper.process import KeeperError
+from supervisor.points import arm
 from supervisor.records import Record
 from supervisor.running import NoTokenError, announce, run, work
-from supervisor.settings import notify_socket
+from supervisor.settings import crash_point, notify_socket
 
 
 @click.command()
@@ -37,6 +38,8 @@ def command(
     Exit codes: 0 all attempts were told of; 1 some could not be within the grace; 2 the call could not be carried out.
     """
     settings = loaded(config, _flags(given), show=show_settings).settings
+
+    arm(crash_point())
 
     def tell(record: Record) -> None:
         from supervisor.commands.exec import line, told  # noqa: PLC0415 - the lines' shape is `exec`'s

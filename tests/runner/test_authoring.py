@@ -154,7 +154,10 @@ def test_spans_are_seconds_or_timedeltas() -> None:
         (lambda: one().after(3), "order is between results of tasks, and 3 is none"),
         (lambda: one.with_options(name="a\nb")(), "task 'a\\nb': "),
         (lambda: one.with_options(retries=-1)(), "task 'one': Expected `int` >= 0"),
-        (lambda: one.with_options(colour="red")(), "a task has no option 'colour'; it has command, grace, name"),
+        (
+            lambda: one.with_options(colour="red")(),
+            "a task has no option 'colour'; it has checkpoint_schema, command, grace",
+        ),
         (lambda: flow(lambda: one())(), "is called inside of flow"),
         (lambda: None, "it has no tasks"),
         (lambda: 1 / 0, "ZeroDivisionError: division by zero"),

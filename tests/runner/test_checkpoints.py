@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from protocol.messages.checkpoints import BlobReference, CheckpointRecord
-from runner.checkpoints import BlobCorrupt, Checkpoint, checked, keep
+from runner.blobs import BlobCorrupt, checked, keep
+from runner.checkpoints import Checkpoint
 from tests.runner.samples import NOW
 
 
@@ -73,5 +74,5 @@ def test_a_file_that_was_changed_is_not_resumed_from(tmp_path: Path) -> None:
 def test_a_file_that_is_gone_or_elsewhere_is_not_resumed_from(tmp_path: Path) -> None:
     with pytest.raises(BlobCorrupt, match="cannot be read"):
         checked(BlobReference((tmp_path / "gone").as_uri(), "0" * 64, 3))
-    with pytest.raises(BlobCorrupt, match="not a file"):
-        checked(BlobReference("s3://bucket/key", "0" * 64, 3))
+    with pytest.raises(BlobCorrupt, match="is gone"):
+        checked(BlobReference("memory://bucket/key", "0" * 64, 3))

@@ -234,7 +234,7 @@ def test_a_file_is_kept_first_and_referenced_second(answered: With, tmp_path: Pa
     [asked] = other.asked
     assert isinstance(asked, SaveCheckpoint)
     assert isinstance(asked.blob, BlobReference)
-    assert (tmp_path / "blobs" / asked.blob.sha256).read_bytes() == b"data"
+    assert (tmp_path / "blobs" / "flow" / "run" / "task" / "-1" / asked.blob.sha256).read_bytes() == b"data"
 
 
 def test_a_file_without_a_place_is_refused(answered: With, tmp_path: Path) -> None:

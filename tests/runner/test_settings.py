@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from runner.settings import Settings, descriptors, read
@@ -18,7 +16,7 @@ def test_without_settings_code_is_where_its_author_has_it() -> None:
 def test_bundles_and_blobs_have_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKHAND_BUNDLES", '{"team": "/srv/team", "local": "/home"}')
     monkeypatch.setenv("TASKHAND_BLOBS", "/srv/blobs")
-    assert read() == Settings({"local": "/home", "team": "/srv/team"}, Path("/srv/blobs"))
+    assert read() == Settings({"local": "/home", "team": "/srv/team"}, "/srv/blobs")
 
 
 def test_the_channels_are_named_by_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,11 @@ from server.engine import (
     Standing,
     Tally,
     advance,
+    changed,
     decide,
     expansion,
     fall_back,
+    hold,
     lost,
     may_retry,
     plan,
@@ -258,3 +260,24 @@ def test_a_retry_may_bring_its_own_delay() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert retry_at(task("t", retry_delay_s=7), now, None) == now + timedelta(seconds=7)
     assert retry_at(task("t", retry_delay_s=7), now, 0.5) == now + timedelta(seconds=0.5)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (None, "code=a", None),
+        ("code=a", None, None),
+        ("code=a inputs=b", "code=a inputs=b", None),
+        ("code=a inputs=b", "code=c inputs=b", "the code changed"),
+        ("code=a schema=b", "code=c schema=d", "the code and the schema of its checkpoints changed"),
+        ("v1", "v2", "the fingerprint changed"),
+    ],
+)
+def test_what_changed_is_named(before: str | None, now: str | None, said: str | None) -> None:
+    assert changed(before, now) == said
+
+
+def test_what_is_held_for_a_change_is_no_stall() -> None:
+    found = hold(standing(stalls=2), ResumeFrom.PREVIOUS, "the code changed")
+    assert (found.source, found.stalls, found.delay) == (ResumeFrom.PREVIOUS, 2, None)
+    assert found.why == "held: the code changed"

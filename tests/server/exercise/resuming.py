@@ -1,4 +1,4 @@
-from protocol.messages.checkpoints import BlobReference, StopReason
+from protocol.messages.checkpoints import BlobReference, GetCheckpoint, StopReason
 from protocol.states import TaskInstanceState as S
 from server.faults import Conflict, Refused
 from server.outcomes import NewCheckpoint
@@ -187,3 +187,75 @@ async def a_failed_try_goes_on_from_the_record_and_counts_against_it(story: Stor
         begun.append(await _from(story, it))
         await story.finish(it, story.retried())
     assert begun == [1, None, None]
+
+
+def _asked(fingerprint: str | None = None, passed_over: int | None = None, why: str | None = None) -> GetCheckpoint:
+    return GetCheckpoint(fingerprint, passed_over, why)
+
+
+async def what_wrote_it_may_resume_from_it_and_it_is_told(story: Story) -> None:
+    await story.submit()
+    it = await story.running()
+    await story.store.save_checkpoint(it.id, NewCheckpoint(data={"step": 1}, fingerprint="code=a inputs=b"), story.now)
+    await story.finish(it, story.checkpointed(reason=StopReason.EVICT))
+    it = await _resumed(story)
+    point = await story.store.begin_from(it.id, _asked("code=a inputs=b"), story.now)
+    assert point.checkpoint is not None
+    assert "resumes_from" in await story.told()
+    with raises(Conflict, "not_running"):
+        await story.store.begin_from(it.id, _asked(), story.now, fence=99)
+
+
+async def changed_code_begins_anew_and_lets_go_of_its_records(story: Story) -> None:
+    await story.submit(task(resume_limit=1))
+    it = await story.running()
+    new = NewCheckpoint(data={"step": 40}, progress=40, fingerprint="code=a inputs=b")
+    await story.store.save_checkpoint(it.id, new, story.now)
+    await story.finish(it, story.checkpointed(reason=StopReason.EVICT))
+    it = await _resumed(story)
+    point = await story.store.begin_from(it.id, _asked("code=x inputs=b"), story.now)
+    assert (point.checkpoint, point.hold) == (None, None)
+    assert point.note == "a fresh start: the code changed since record 1 was written"
+    assert "fresh_start" in await story.told()
+    await story.save(it, 5, progress=5)
+    await story.finish(it, story.checkpointed(reason=StopReason.EVICT))
+    it = await _resumed(story)
+    assert await _from(story, it) == 5
+
+
+async def a_change_may_be_held_until_a_person_resumes_it(story: Story) -> None:
+    await story.submit(task(on_change="hold"))
+    it = await story.running()
+    await story.store.save_checkpoint(it.id, NewCheckpoint(data={"step": 4}, fingerprint="inputs=b"), story.now)
+    await story.finish(it, story.checkpointed(reason=StopReason.EVICT))
+    it = await _resumed(story)
+    point = await story.store.begin_from(it.id, _asked("inputs=c"), story.now)
+    assert (point.checkpoint, point.hold) == (None, "the inputs changed since record 1 was written")
+    await story.finish(it, story.checkpointed(hold=point.hold))
+    story.later(10_000)
+    await story.tick()
+    held = await story.find()
+    assert (held.state, held.due) == (S.CHECKPOINTED, None)
+    await story.store.resume(held.id, story.now)
+    again = await story.running()
+    taken = await story.store.begin_from(again.id, _asked("inputs=c"), story.now)
+    assert taken.checkpoint is not None
+
+
+async def a_record_that_cannot_be_used_is_passed_over_for_the_one_before(story: Story) -> None:
+    await story.submit()
+    it = await story.running()
+    for step in (1, 2):
+        await story.save(it, step, progress=step)
+    await story.finish(it, story.checkpointed(reason=StopReason.EVICT))
+    it = await _resumed(story)
+    for _ in range(2):  # the answer to the first may have been lost
+        point = await story.store.begin_from(it.id, _asked(None, 2, "its file is gone"), story.now)
+        assert point.checkpoint is not None
+        assert (point.checkpoint.seq, point.note) == (1, "record 2 could not be used: its file is gone")
+    point = await story.store.begin_from(it.id, _asked(None, 1, "too"), story.now)
+    assert point.checkpoint is None
+    assert point.note == "a fresh start: record 1 could not be used: too"
+    told = await story.told()
+    assert told.count("record_passed_over") == 2
+    assert told[-1] == "fresh_start"

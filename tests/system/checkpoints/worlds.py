@@ -72,11 +72,11 @@ class Machine:
 def offspring(pid: int) -> list[int]:
     """Give all that descend from a process, nearest first."""
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
             with contextlib.suppress(OSError):
-                parent = int(Path("/proc", name, "stat").read_text().rpartition(") ")[2].split()[1])
-                children.setdefault(parent, []).append(int(name))
+                parent = int(Path(process, "stat").read_text().rpartition(") ")[2].split()[1])
+                children.setdefault(parent, []).append(int(process.name))
     found = [pid]
     for each in found:
         found += children.get(each, [])
