@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -33,16 +34,19 @@ BUDGET_S = 0.002
 _READY_AT_ONCE = 16
 
 
+Size = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class LogSettings(msgspec.Struct, frozen=True):
     """How much of a task's words is kept."""
 
-    max_line: int = 64 * 1024
+    max_line: Size = 64 * 1024
     """Characters of one printed line."""
-    max_record: int = 1024 * 1024
+    max_record: Size = 1024 * 1024
     """Bytes of one line on the log channel."""
-    max_bytes: int = 512 * 1024 * 1024
+    max_bytes: Size = 512 * 1024 * 1024
     """Bytes of one attempt's file; the supervisor's own words come on top."""
-    stall_s: float = 5.0
+    stall_s: Annotated[float, msgspec.Meta(ge=0)] = 5.0
     """How long a file may not move before lines are dropped instead of the child being stopped."""
 
 

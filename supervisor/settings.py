@@ -9,15 +9,16 @@ than none. `--show-settings` prints every value with where it came from.
 import getpass
 import os
 import pwd
+import resource
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
 from supervisor.keeper.link import Account, Limits
 from supervisor.logs import LogSettings
@@ -31,8 +32,18 @@ OTHERS = frozenset({"server", "triggerer"})
 SECRETS = frozenset({"worker.token"})
 
 
+Seconds = Annotated[float, Meta(ge=0)]
+Span = Annotated[float, Meta(gt=0)]
+"""Seconds of something that cannot be done in none."""
+Count = Annotated[int, Meta(ge=1)]
+
+
 class SettingsError(Exception):
     """What is wrong with which setting, and where it was read."""
+
+
+NOT_SETTINGS = frozenset({"TASKHAND_LOG_FD"})
+"""Variables that look like a setting's: a child has it, and may call `worker` itself."""
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,9 +60,9 @@ class ApiSettings(_Section, frozen=True):
     verify: bool = True
     proxy: str | None = None
     """An HTTP proxy for all calls; the environment's is not used."""
-    connect_timeout_s: float = 5.0
-    timeout_s: float = 10.0
-    connections: int = 64
+    connect_timeout_s: Span = 5.0
+    timeout_s: Span = 10.0
+    connections: Count = 64
     extended: bool = False
     """The server is one of ours, although its workloads come from elsewhere."""
 
@@ -62,10 +73,10 @@ class WorkerSettings(_Section, frozen=True):
     name: str = ""
     """Empty: host and process."""
     token: str | None = None
-    slots: int = 8
+    slots: Count = 8
     queues: tuple[str, ...] = ("default",)
     source: Literal["claim", "stdin"] = "claim"
-    claim_wait_s: float = 30.0
+    claim_wait_s: Seconds = 30.0
     state_dir: str = "~/.taskhand"
     log_dir: str = ""
     """Empty: `worker-logs` in the state directory. `logs` there is the server's, who prunes it by its own rules."""
@@ -74,10 +85,10 @@ class WorkerSettings(_Section, frozen=True):
 class LimitSettings(_Section, frozen=True):
     """Deadlines that are not the author's."""
 
-    boot_s: float = 60.0
-    overtime_s: float = 20.0
-    heartbeat_s: float = 10.0
-    lease_s: float = 300.0
+    boot_s: Span = 60.0
+    overtime_s: Seconds = 20.0
+    heartbeat_s: Span = 10.0
+    lease_s: Span = 300.0
 
 
 class KeeperOptions(_Section, frozen=True):
@@ -97,11 +108,11 @@ class KeeperOptions(_Section, frozen=True):
 class ChildSettings(_Section, frozen=True):
     """What one attempt's processes may use, together where the machine has control groups for us."""
 
-    memory: int | None = None
+    memory: Count | None = None
     """Bytes."""
-    pids: int | None = None
-    cpu_weight: int | None = None
-    oom_score_adj: int | None = None
+    pids: Count | None = None
+    cpu_weight: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    oom_score_adj: Annotated[int, Meta(ge=-1000, le=1000)] | None = None
     rlimits: Mapping[str, int] = field(default_factory=dict)
     """By the name after RLIMIT_, in lower case: {"nofile": 1024, "core": 0}."""
     user: str | None = None
@@ -209,7 +220,22 @@ def load(flags: Mapping[str, object], file: str | None = None, environ: Mapping[
         settings = msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{_blame(str(error), origins)}") from error
+    _meant(settings)
     return Loaded(settings, origins)
+
+
+def _meant(settings: Settings) -> None:
+    """Find out now, and not with the first attempt, whether what is named exists."""
+    for queue, name in settings.queues.items():
+        try:
+            settings.runtime(name, queue)
+        except SettingsError as error:
+            raise SettingsError(f"queues.{queue}: {error}") from error
+    known = {name.removeprefix("RLIMIT_").lower() for name in vars(resource) if name.startswith("RLIMIT_")}
+    for name in settings.children.rlimits:
+        if name not in known:
+            raise SettingsError(f"children.rlimits: there is no RLIMIT_{name.upper()}{_nearest(name, known)}")
+    settings.children.limits()
 
 
 Layer = dict[str, tuple[object, str]]
@@ -241,6 +267,10 @@ def _environment(variables: Mapping[str, str]) -> Layer:
     layer: Layer = {}
     for variable, value in variables.items():
         section, _, key = variable.removeprefix(PREFIX).lower().partition("_")
+        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS and section not in _SECTIONS:
+            meant = get_close_matches(section, sorted(_SECTIONS), 1, 0.8)
+            if meant and key:
+                raise SettingsError(f"{variable}: unknown section {section}; did you mean {meant[0]}?")
         if variable.startswith(PREFIX) and section in _SECTIONS:
             _known(section, key, variable)
             kind = structs.fields(_SECTIONS[section])

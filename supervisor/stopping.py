@@ -11,8 +11,9 @@ is left until the deadline; a second, more urgent stop only shortens what is und
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from protocol.messages.checkpoints import StopReason
@@ -33,13 +34,16 @@ class Rung(Struct, frozen=True):
     patience_s: float
 
 
+Seconds = Annotated[float, Meta(ge=0)]
+
+
 class Graces(Struct, frozen=True):
     """The nested graces: how long the machine leaves us, and what is kept back at each level for telling."""
 
-    pod_s: float = 30.0
-    worker_margin_s: float = 3.0
-    task_margin_s: float = 2.0
-    short_s: float = 5.0
+    pod_s: Seconds = 30.0
+    worker_margin_s: Seconds = 3.0
+    task_margin_s: Seconds = 2.0
+    short_s: Seconds = 5.0
     """For a stop that nobody gains from waiting for: a time-out, a fence, a kill."""
 
     @property

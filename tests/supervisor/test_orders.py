@@ -43,13 +43,12 @@ def test_the_author_s_limits_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "runtime", "problem"),
-    [({}, "cobol", "no runtime is called 'cobol'"), ({"children.user": "no-such-user"}, None, "no user called")],
+    ("user", "runtime", "problem"),
+    [(None, "cobol", "no runtime is called 'cobol'"), ("gone-by-now", None, "no user called")],
 )
-def test_what_cannot_be_made_is_ordered_with_its_reason(
-    flags: dict[str, object], runtime: str | None, problem: str
-) -> None:
-    found = load({"worker.state_dir": "/s", **flags}, environ={}).settings
+def test_what_cannot_be_made_is_ordered_with_its_reason(user: str | None, runtime: str | None, problem: str) -> None:
+    found = load({"worker.state_dir": "/s"}, environ={}).settings
+    found = replace(found, children=replace(found.children, user=user))
     assert problem in (order_of(replace(WORKLOAD, runtime=runtime), found).problem or "")
 
 

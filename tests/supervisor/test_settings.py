@@ -54,6 +54,15 @@ def test_runtimes_and_routes_are_read(tmp_path: Path) -> None:
         ("[worker]\nzzzzzz = 1\n", "known are"),
         ("worker = 1\n", "is a table"),
         ("[worker]\nslots = 'many'\n", "taskhand.toml: .*slots"),
+        ("[worker]\nslots = 0\n", "taskhand.toml: .*>= 1.*slots"),
+        ("[limits]\nheartbeat_s = 0\n", "> 0"),
+        ("[limits]\nboot_s = -1\n", "> 0"),
+        ("[graces]\npod_s = -1\n", ">= 0"),
+        ("[logs]\nmax_bytes = 0\n", ">= 1"),
+        ("[children]\ncpu_weight = 0\n", ">= 1"),
+        ("[children.rlimits]\nfiles = 10\n", "RLIMIT_FILES"),
+        ("[children]\nuser = 'nobody-is-called-so'\n", "no user called"),
+        ("[queues]\njs = 'nod'\n", "queues.js: no runtime is called 'nod'"),
         ("[runtimes.x]\nkind = 'java'\n", "runtimes"),
         ("[", "taskhand.toml"),
     ],
@@ -69,6 +78,13 @@ def test_an_unknown_variable_of_a_known_section_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"TASKHAND_WORKER_SLOT: .* did you mean slots"):
         load({}, environ={"TASKHAND_WORKER_SLOT": "1"})
     load({}, environ={"TASKHAND_TI_ID": "what a child gets", "TASKHAND_FD": "3"})
+
+
+def test_a_variable_of_a_section_that_was_misspelt_is_an_error_and_others_are_not_ours() -> None:
+    with pytest.raises(SettingsError, match=r"TASKHAND_WROKER_SLOTS.*did you mean worker"):
+        load({}, environ={"TASKHAND_WROKER_SLOTS": "3"})
+    others = ("LOG_FD", "FD", "TI_ID", "RUN_ID", "TASK_ID", "TMPDIR", "SERVER", "TOKEN", "SECRET", "HOME", "FUZZ_CASES")
+    assert load({}, environ={f"TASKHAND_{name}": "/tmp" for name in others}).settings.worker.slots == 8  # noqa: S108 - a value
 
 
 def test_a_file_that_was_named_has_to_be_there(tmp_path: Path) -> None:
