@@ -71,8 +71,12 @@ class Call(Request[Claims, Any, State]):
         notes_of(self.scope)["headers"].append((b"refreshed-api-token", token.encode()))
 
 
-def admit(connection: ASGIConnection[Any, Any, Any, State], handler: BaseRouteHandler) -> None:
-    """Decode the parameters and check the token, in this order: what is not even an id is nobody's."""
+async def admit(connection: ASGIConnection[Any, Any, Any, State], handler: BaseRouteHandler) -> None:
+    """Decode the parameters and check the token, in this order: what is not even an id is nobody's.
+
+    It waits for nothing, and is a coroutine all the same: Litestar runs a plain function in a thread, which costs more
+    than all it does, and what is remembered of tokens is not made for threads.
+    """
     # A new map: the one in the scope is shared by all requests for the same path. Litestar has read numbers already.
     params: dict[str, Any] = dict(connection.scope["path_params"])
     for name, value in params.items():

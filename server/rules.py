@@ -14,11 +14,15 @@ transaction, with a line in the timeline, is `server.sql.transitions`.
 Three things are worth knowing about the grid. A retry and a checkpoint *replace* the attempt at once, under a new id,
 so that nothing the old one says later can fit; waits (reschedule, deferral, input) keep the id, as Airflow's clients
 expect, and are told apart by the fence. `restarting` is a running attempt that was cleared: the next may begin only
-when the old one is known to be gone, by its worker's word or by the end of its lease. And a stop by a person is not in
-the table until it is a kill: asking politely changes no state.
+when the old one is known to be gone, by its worker's word or by the end of its lease. A stop by a person is not in
+the table until it is a kill: asking politely changes no state. And what is ended over its worker's head (killed,
+marked, failed fast) is at its end at once, but its process is not: it *lingers* with its slot and its lease until it is
+known to be gone, and when it is cleared before that it is `restarting`.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 
 from protocol.states import FINISHED, TaskInstanceState
@@ -79,6 +83,8 @@ class Event(StrEnum):
 
     FAIL_FAST = "fail_fast"
     CLEAR = "clear"
+    CLEAR_LINGERING = "clear_lingering"
+    """It was ended over its worker's head, and its process may run still."""
     KILL = "kill"
     RESUME = "resume"
     MARK_SUCCESS = "mark_success"
@@ -188,6 +194,7 @@ answered              .   .   .   .   .   .   .   que .   .   .   .   .   .
 
 fail_fast             ski ski fai fai fai fai ski fai fai .   .   .   .   .
 clear                 =   sch rst =   sch sch sch sch sch sch sch sch sch sch
+clear_lingering       .   .   .   .   .   .   .   .   .   rst rst rst .   .
 kill                  fai fai fai fai fai fai fai fai fai !   =   !   !   !
 resume                !   =   !   !   !   !   !   !   que !   !   !   !   !
 mark_success          suc suc suc suc suc suc suc suc suc =   suc suc suc suc
@@ -222,11 +229,17 @@ _EFFECTS_OF_STATE: dict[TaskInstanceState, frozenset[Effect]] = {
 } | dict.fromkeys(FINISHED, frozenset({Effect.RELEASE, Effect.FORGET, Effect.ADVANCE}))
 
 
-def _effects(event: Event, to: TaskInstanceState) -> frozenset[Effect]:
+_OVER_ITS_HEAD = frozenset({_E.FAIL_FAST, _E.KILL, _E.MARK_SUCCESS, _E.MARK_FAILED, _E.MARK_SKIPPED})
+_WITH_A_PROCESS = frozenset({_S.RUNNING, _S.RESTARTING})
+
+
+def _effects(state: TaskInstanceState, event: Event, to: TaskInstanceState) -> frozenset[Effect]:
     """Join both; a claim is the one move into `queued` that takes it out of the line and not into it."""
     both = _EFFECTS_OF_EVENT.get(event, frozenset()) | _EFFECTS_OF_STATE[to]
     if event is _E.CLAIM:
         return both - {Effect.RELEASE, Effect.QUEUE}
+    if event in _OVER_ITS_HEAD and state in _WITH_A_PROCESS:
+        return both - {Effect.RELEASE}
     if to is _S.SCHEDULED:
         return both - {Effect.SPEND}
     return both
@@ -240,7 +253,7 @@ def _table() -> dict[tuple[TaskInstanceState, Event], Cell]:
         event = Event(name)
         for state, code in zip(columns, codes, strict=True):
             to = _STATES.get(code)
-            table[state, event] = _MARKS[code] if to is None else Move(to, _effects(event, to))
+            table[state, event] = _MARKS[code] if to is None else Move(to, _effects(state, event, to))
     return table
 
 
@@ -252,7 +265,8 @@ def follow(state: TaskInstanceState, event: Event) -> Cell:
     return TABLE[state, event]
 
 
-def sources(event: Event) -> dict[TaskInstanceState, Move]:
+@cache
+def sources(event: Event) -> Mapping[TaskInstanceState, Move]:
     """Give the states this event moves from, for what is done to many instances with one statement."""
     return {state: cell for (state, one), cell in TABLE.items() if one is event and isinstance(cell, Move)}
 

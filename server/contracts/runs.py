@@ -116,7 +116,10 @@ class Runs(Protocol):
         ...
 
     async def kill(self, ti_id: str, now: datetime, *, reason: str) -> Instance:
-        """End it as failed at once; its worker hears of it with its next heartbeat, and stops the process then."""
+        """End it as failed at once; its worker hears of it with its next heartbeat, and stops the process then.
+
+        Its slot is in use until the worker says that it is gone, or its lease is over.
+        """
         ...
 
     async def request_stop(self, ti_id: str, reason: StopReason, now: datetime) -> None:

@@ -40,8 +40,10 @@ class Clearing(Part):
 
     def _clear_one(self, tx: Transaction, held: Held, task: TaskSpec, now: datetime, *, keep_checkpoint: bool) -> None:
         it = held.instance
-        sets = {} if it.state is TaskInstanceState.RUNNING else columns_of_next_try(it, task)
-        happen(tx, held, Turn(Event.CLEAR, now, "cleared by hand", sets, {"keep_checkpoint": keep_checkpoint}))
+        event = Event.CLEAR_LINGERING if held.lingers else Event.CLEAR
+        stays = held.lingers or it.state is TaskInstanceState.RUNNING
+        sets = {} if stays else columns_of_next_try(it, task)
+        happen(tx, held, Turn(event, now, "cleared by hand", sets, {"keep_checkpoint": keep_checkpoint}))
         if not keep_checkpoint:
             tx.run("DELETE FROM checkpoints WHERE instance_key = ?", it.key)
             tx.run("UPDATE instances SET began_seq = 0, best_progress = NULL WHERE key = ?", it.key)
@@ -67,7 +69,7 @@ class Clearing(Part):
 
     @writes
     def kill(self, tx: Transaction, ti_id: str, now: datetime, *, reason: str) -> Instance:
-        """End it as failed at once; its worker is told at the next heartbeat."""
+        """End it as failed at once; its worker is told at the next heartbeat, and until then its slot is in use."""
         held = hold(tx, ti_id)
         sets: dict[str, Value] = {"kind": FailureKind.KILLED.value, "reason": reason}
         happen(tx, held, Turn(Event.KILL, now, reason, sets))

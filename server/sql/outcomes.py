@@ -34,7 +34,7 @@ from server.sql.questions import find_question, go_on_with_answer
 from server.sql.resuming import columns_after_failure, columns_of, standing
 from server.sql.rows import micros, pack
 from server.sql.transaction import Transaction, Value, writes
-from server.sql.transitions import Held, Sets, Turn, happen, hold
+from server.sql.transitions import Held, Sets, Turn, happen, hold, let_go
 
 S = TaskInstanceState
 
@@ -227,6 +227,7 @@ class _Taking:
 
     def terminated(self, outcome: ServerTerminated) -> Applied:
         """The worker stopped what it had been told to stop."""
+        let_go(self.tx, self.held, Turn(Event.TOLD_TERMINATED, self.now, "its worker stopped it"))
         sets = {
             "end_date": micros(outcome.end_date),
             "reason": _cut(outcome.reason),

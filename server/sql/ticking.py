@@ -25,7 +25,7 @@ from server.sql.questions import FAIL, nobody_answered
 from server.sql.resuming import columns_after_failure, columns_of, standing
 from server.sql.rows import FROM_INSTANCES, micros, moment, pack
 from server.sql.transaction import ENGINE, Transaction, Value, marks, writes
-from server.sql.transitions import HELD, Held, Turn, change, happen, happen_to_many, hold
+from server.sql.transitions import HELD, Held, Turn, change, happen, happen_to_many, hold, let_go
 
 S = TaskInstanceState
 
@@ -78,6 +78,8 @@ class Ticking(Part):
             case S.DEFERRED:
                 sets = {"next_method": FAIL, "next_kwargs": pack({"error": "Trigger timeout"}), "trigger_id": None}
                 happen(tx, held, Turn(Event.WAIT_OVER, now, "its trigger did not fire in time", sets))
+            case _ if held.lingers:
+                let_go(tx, held, Turn(Event.LOST_FAIL, now, "its worker has been silent for a lease"))
             case S.AWAITING_INPUT:
                 nobody_answered(tx, held, now)
             case state:

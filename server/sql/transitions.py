@@ -48,7 +48,7 @@ _NEW_ATTEMPT: dict[str, Value] = {
 class Held:
     """An instance whose row this transaction holds, with the columns that are no part of its record."""
 
-    __slots__ = ("began_seq", "best_progress", "graph", "instance", "limited", "told")
+    __slots__ = ("began_seq", "best_progress", "graph", "instance", "limited", "lingers", "told")
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.instance: Instance = instance(row)
@@ -58,6 +58,8 @@ class Held:
         self.best_progress: float | None
         self.limited: int
         """Whether its pool has a limit, so that others may wait for the slots it gives back."""
+        self.lingers = self.instance.state in FINISHED and self.instance.due is not None
+        """Whether it was ended over its worker's head and its process may run still: slot and lease are kept."""
         self.graph, self.told, self.began_seq, self.best_progress, self.limited = row[
             INSTANCE_WIDTH : INSTANCE_WIDTH + 5
         ]
@@ -95,7 +97,7 @@ def happen(tx: Transaction, held: Held, turn: Turn) -> Applied:
         raise Conflict("invalid_state", message, previous_state=it.state.value)
     if not isinstance(cell, Move):
         return Applied.AGAIN
-    columns = _columns(cell, it, turn.now) | dict(turn.sets)
+    columns = _columns(cell, held, turn.now) | dict(turn.sets)
     if Effect.ARCHIVE in cell.effects:
         _archive(tx, it, cell, turn, columns)
     assignments = ", ".join(f"{name} = ?" for name in columns)
@@ -105,10 +107,18 @@ def happen(tx: Transaction, held: Held, turn: Turn) -> Applied:
     return Applied.NEW
 
 
-def _columns(cell: Move, it: Instance, now: datetime) -> dict[str, Value]:
+def let_go(tx: Transaction, held: Held, turn: Turn) -> None:
+    """Give back the slot of an instance that lingered: its process is gone, or has been silent for a lease."""
+    if held.lingers:
+        tx.run("UPDATE instances SET held = 0, due = NULL WHERE key = ?", held.instance.key)
+        tell(tx, held.instance, turn, "gone")
+        tx.wake(SLOTS)
+
+
+def _columns(cell: Move, held: Held, now: datetime) -> dict[str, Value]:
     columns: dict[str, Value] = {"state": cell.to.value}
-    effects = cell.effects
-    if Effect.RELEASE in effects:
+    it, effects = held.instance, cell.effects
+    if Effect.RELEASE in effects and not (held.lingers and cell.to in FINISHED):
         columns |= _RELEASED
     if Effect.FORGET in effects:
         columns |= _FORGOTTEN

@@ -7,7 +7,7 @@ from protocol.states import FINISHED, FOLLOWS, TaskInstanceState
 from server.rules import TABLE, Effect, Event, Mark, Move, draw, follow, sources
 
 State = TaskInstanceState
-BY_HAND = {Event.CLEAR, Event.MARK_SUCCESS, Event.MARK_FAILED, Event.MARK_SKIPPED}
+BY_HAND = {Event.CLEAR, Event.CLEAR_LINGERING, Event.MARK_SUCCESS, Event.MARK_FAILED, Event.MARK_SKIPPED}
 """People may move any instance anywhere."""
 AFTERWARDS = {Event.REMAP}
 """And this undoes what clearing led to."""
@@ -68,6 +68,14 @@ def test_a_cleared_running_attempt_is_replaced_only_when_it_is_gone() -> None:
         assert isinstance(cell, Move)
         assert cell.to is State.SCHEDULED
         assert Effect.ARCHIVE in cell.effects
+
+
+@pytest.mark.parametrize("event", [Event.KILL, Event.FAIL_FAST, Event.MARK_SUCCESS])
+def test_what_is_ended_over_its_workers_head_keeps_its_slot(event: Event) -> None:
+    for state in State:
+        cell = follow(state, event)
+        if isinstance(cell, Move):
+            assert (Effect.RELEASE in cell.effects) == (state not in {State.RUNNING, State.RESTARTING})
 
 
 def test_sources_are_the_moves_of_an_event() -> None:

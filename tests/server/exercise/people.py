@@ -126,6 +126,47 @@ async def a_kill_ends_it_in_any_unfinished_state(story: Story) -> None:
     assert await story.run_state() == "failed"
 
 
+async def what_is_killed_keeps_its_slot_until_its_process_is_gone(story: Story) -> None:
+    await story.store.set_pool("small", 1)
+    await story.submit(*[task(name, pool="small") for name in "abc"])
+    for end in ("told", "lease"):
+        it = await story.running()
+        assert (await story.store.kill(it.id, story.now, reason="test")).state is S.FAILED
+        assert await story.claim() == []
+        seen = story.store.work_seen(["default"])
+        if end == "told":
+            assert await story.finish(it, ServerTerminated(end_date=story.now)) is Applied.AGAIN
+        else:
+            story.later(31)
+            await story.tick()
+        assert await story.store.wait_for_work(["default"], seen, 20)
+        assert (await story.told(it.task_id))[-1] == "gone"
+    assert [pool.used for pool in await story.store.pools()] == [0]
+
+
+async def what_is_killed_and_cleared_begins_when_its_process_is_gone(story: Story) -> None:
+    await story.submit(task(retries=1))
+    it = await story.running()
+    await story.store.kill(it.id, story.now, reason="test")
+    assert (await story.store.mark(it.id, "skipped", story.now)).due is not None
+    assert (await story.store.clear(it.id, story.now, keep_checkpoint=False)).state is S.RESTARTING
+    await story.tick()
+    assert await story.claim() == []
+    story.later(31)
+    await story.tick()
+    again = await story.running()
+    assert (again.try_number, again.max_tries) == (2, 2)
+    assert again.id != it.id
+
+
+async def failing_fast_leaves_the_slots_of_what_runs(story: Story) -> None:
+    await story.submit(task("a"), task("b"), fail_fast=True)
+    a, b = [(await story.start(each.instance)).instance for each in await story.claim(2)]
+    await story.finish(a, S.FAILED)
+    assert await story.run_state() == "failed"
+    assert (await story.find("b")).due == b.due
+
+
 async def what_is_finished_cannot_be_killed(story: Story) -> None:
     await story.submit()
     it = await story.running()

@@ -91,7 +91,8 @@ def test_people_act(server: Live, worker: Any, flow: Path) -> None:
     ti = f"{run}/extract"
     first = claimed(server, flow)
     assert rows(worker("kill", ti, "--reason", "it hangs")) == [[f"{ti} failed"]]
-    assert rows(worker("clear", ti, "--keep-checkpoint", "--downstream"))[0][0].startswith(ti)
+    assert rows(worker("clear", ti, "--keep-checkpoint", "--downstream")) == [[f"{ti} restarting"]]
+    assert first.end("server_terminated").status_code == 204
     second = claimed(server, flow)
     assert second.id != first.id
     assert first.id in worker("why", first.id[:30]).stdout
