@@ -7,7 +7,7 @@ that a flow which can be written can be submitted.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -124,14 +124,14 @@ def problems(graph: FlowGraph) -> Iterator[str]:
     counts = Counter(task.task_id for task in graph.tasks)
     found = [f"two tasks are called {name!r}" for name, count in counts.items() if count > 1]
     for task in graph.tasks:
-        found.extend(_problems_of(task, set(counts)))
+        found.extend(_problems_of(task, counts.keys()))
     yield from found
     if not found and (cycle := _cycle(graph)):
         yield f"these tasks wait for each other: {' → '.join(cycle)}"
 
 
-def _problems_of(task: TaskSpec, known: set[str]) -> Iterator[str]:
-    name = task.task_id
+def _problems_of(task: TaskSpec, known: Set[str]) -> Iterator[str]:
+    name, upstreams = task.task_id, set(task.upstreams)
     for upstream in task.upstreams:
         if upstream not in known:
             yield f"task {name!r} comes after {upstream!r}, which is not a task of this flow"
@@ -139,7 +139,7 @@ def _problems_of(task: TaskSpec, known: set[str]) -> Iterator[str]:
         if count > 1:
             yield f"task {name!r} is given the argument {argument!r} twice"
     for binding in task.args:
-        if not isinstance(binding, LiteralArgBinding) and binding.task_id not in task.upstreams:
+        if not isinstance(binding, LiteralArgBinding) and binding.task_id not in upstreams:
             yield f"task {name!r} takes {binding.name!r} from {binding.task_id!r} and does not come after it"
     yield from _problems_of_map(task)
 
@@ -173,7 +173,12 @@ def _cycle(graph: FlowGraph) -> list[str]:
             waits[name].discard(done)
             if not waits[name]:
                 ready.append(name)
-    path = [*waits][:1]
-    while path and path[-1] not in path[:-1]:
-        path.append(min(waits[path[-1]]))
-    return path[path.index(path[-1]) :][::-1] if path else []
+    if not waits:
+        return []
+    path: dict[str, None] = {}
+    name = next(iter(waits))
+    while name not in path:
+        path[name] = None
+        name = min(waits[name])
+    around = [*path, name]
+    return around[around.index(name) :][::-1]

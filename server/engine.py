@@ -106,7 +106,7 @@ def _failed(tally: Tally) -> dict[TaskInstanceState, int]:
 
 
 def _over(tallies: Mapping[str, Tally]) -> bool:
-    return all(state in FINISHED for tally in tallies.values() for state, count in tally.items() if count)
+    return all(state in FINISHED for tally in tallies.values() for state in tally)
 
 
 _LEADS_TO = {Event.READY: _S.QUEUED, Event.SKIP: _S.SKIPPED, Event.UPSTREAM_FAIL: _S.UPSTREAM_FAILED}
@@ -118,11 +118,13 @@ def _pretend(tally: dict[TaskInstanceState, int], event: Event, count: int) -> N
     tally[to] = tally.get(to, 0) + count
 
 
+_FAILURES = frozenset({_S.FAILED, _S.UPSTREAM_FAILED})
+
+
 def decide(task: TaskSpec, upstreams: list[dict[TaskInstanceState, int]]) -> Change | None:
-    """Apply a task's trigger rule to the tallies of its upstreams. None: it waits."""
-    failed = sum(tally.get(_S.FAILED, 0) + tally.get(_S.UPSTREAM_FAILED, 0) for tally in upstreams)
-    skipped = sum(tally.get(_S.SKIPPED, 0) for tally in upstreams)
-    done = _over({str(index): tally for index, tally in enumerate(upstreams)})
+    """Apply a task's trigger rule to the tallies of its upstreams, which name no state nobody is in. None: it waits."""
+    states = set[TaskInstanceState]().union(*upstreams)
+    failed, skipped, done = not states.isdisjoint(_FAILURES), _S.SKIPPED in states, states <= FINISHED
     rule = task.trigger_rule
 
     def change(event: Event, why: str) -> Change:
