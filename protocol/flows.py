@@ -7,7 +7,8 @@ that a flow which can be written can be submitted.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -130,7 +131,7 @@ def problems(graph: FlowGraph) -> Iterator[str]:
         yield f"these tasks wait for each other: {' → '.join(cycle)}"
 
 
-def _problems_of(task: TaskSpec, known: Set[str]) -> Iterator[str]:
+def _problems_of(task: TaskSpec, known: AbstractSet[str]) -> Iterator[str]:
     name, upstreams = task.task_id, set(task.upstreams)
     for upstream in task.upstreams:
         if upstream not in known:
