@@ -6,6 +6,7 @@ bin. This adds paths, and turns every failure into one of ours.
 """
 
 from datetime import timedelta
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -36,11 +37,34 @@ def encode(value: object) -> bytes:
 
 
 def encode_json(value: object) -> bytes:
-    """Give a value's JSON: timestamps as RFC 3339 strings, bytes as base64."""
+    """Give a value's JSON: timestamps as RFC 3339 strings, bytes as base64. NaN and infinity have none.
+
+    msgspec would write them as null: a task's result that is not a number would be nothing at all for whoever reads it.
+    """
     try:
-        return _json_encoder.encode(value)
+        data = _json_encoder.encode(value)
     except UNENCODABLE as error:
         raise LocalProtocolError(f"cannot encode a {type(value).__qualname__} as JSON: {error}") from error
+    if b"null" in data and not _is_finite(value):
+        raise LocalProtocolError(f"cannot encode a {type(value).__qualname__} as JSON: NaN and infinity have no form")
+    return data
+
+
+def _is_finite(value: object) -> bool:
+    """Look for a float that is none. Only where there is a null is it worth a walk through everything."""
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, float):
+            if not isfinite(each):
+                return False
+        elif isinstance(each, dict):
+            left += each.values()
+        elif isinstance(each, list | tuple | set | frozenset):
+            left += each
+        elif isinstance(each, msgspec.Struct):
+            left += (getattr(each, name) for name in each.__struct_fields__)
+    return True
 
 
 def to_body(message: msgspec.Struct) -> dict[str, Any]:

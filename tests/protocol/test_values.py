@@ -74,6 +74,14 @@ def test_json_has_forms_for_what_the_wire_has() -> None:
         encode_json(object())
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_is_refused_and_never_becomes_null(number: float) -> None:
+    for value in (number, [1.0, (number,)], {"a": {number}}, MaskSecret({"b": [number]})):
+        with pytest.raises(LocalProtocolError, match="NaN and infinity"):
+            encode_json(value)
+    assert encode_json({"a": [None, 1.5, "null"]}) == b'{"a":[null,1.5,"null"]}'
+
+
 def test_a_body_is_the_map_on_the_wire() -> None:
     assert to_body(GetVariable("key")) == {"type": "GetVariable", "key": "key"}
 
