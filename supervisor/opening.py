@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import ssl
+import stat
+import tempfile
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from supervisor.api import Client
 from supervisor.keeper import cgroups
-from supervisor.keeper.client import KeeperClient, KeeperSettings
+from supervisor.keeper.client import KeeperClient, KeeperError, KeeperSettings
 from supervisor.logs import LogPump
 from supervisor.orders import Office
 from supervisor.settings import ApiSettings, Settings, child_environment, identity
@@ -20,6 +24,27 @@ VITAL_CONNECTIONS = 32
 def client_of(settings: ApiSettings) -> Client:
     """Give the client; nothing is connected yet."""
     return Client(_wire(settings, settings.connections), _wire(settings, VITAL_CONNECTIONS))
+
+
+def children_root(settings: Settings) -> Path:
+    """Make the place of the children's directories: in the state directory, where nobody else can look.
+
+    Nor could children with an account of their own get through it to theirs, so for them it is among the machine's
+    temporary files. There anybody may have made what we find: it has to be ours, and nobody else's to write to.
+    """
+    if settings.children.user is None:
+        root = settings.state_dir / "tmp"
+        root.mkdir(mode=0o700, exist_ok=True)
+        return root
+    name = hashlib.sha256(str(settings.state_dir.resolve()).encode()).hexdigest()[:12]
+    root = Path(tempfile.gettempdir(), f"taskhand-{name}")
+    with contextlib.suppress(FileExistsError):
+        root.mkdir(mode=0o700)
+    facts = root.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
+        raise KeeperError(f"{root} is not a directory of ours alone; children.user needs it")
+    root.chmod(0o711)
+    return root
 
 
 def _wire(settings: ApiSettings, size: int) -> Wire:
@@ -52,8 +77,7 @@ async def office(
     `meanwhile` is called while the keeper starts, which is a process of its own: a good moment for slow imports.
     """
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tmp_root = settings.state_dir / "tmp"
-    tmp_root.mkdir(mode=0o700, exist_ok=True)
+    tmp_root = children_root(settings)
     options = settings.keeper
     group = cgroups.prepare() if options.cgroups else None
     wished = KeeperSettings(
