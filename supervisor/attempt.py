@@ -337,6 +337,10 @@ class Attempt:
         left = timedelta(seconds=max(stop.deadline - self._loop.time(), 0.0))
         return StopRequest(reason, datetime.now(UTC) + left)
 
+    def log_channel(self) -> int | None:
+        """Open a further log channel."""
+        return self._log.channel()
+
     def mask(self, value: object) -> None:
         """Hide a value in the log."""
         self._log.masker.add(value)

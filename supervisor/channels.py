@@ -8,7 +8,9 @@ that asks and never reads stops being heard, and costs one buffer. The same brak
 
 import asyncio
 import contextlib
+import os
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -48,6 +50,7 @@ class FrameChannel(Generic[EventT]):
         self._ended = False
         self._deaf = False
         self._unsent = bytearray()
+        self._passing: deque[tuple[int, list[int]]] = deque()
         self._drained = asyncio.Event()
         self._drained.set()
         self.bytes_in = 0
@@ -77,9 +80,15 @@ class FrameChannel(Generic[EventT]):
         self._brakes.discard(brake)
         self._steer()
 
-    def send(self, data: bytes) -> None:
-        """Send now what fits and keep the rest. To a child that closed its end it does nothing: reading tells that."""
+    def send(self, data: bytes, passing: Sequence[int] = ()) -> None:
+        """Send now what fits and keep the rest. To a child that closed its end it does nothing: reading tells that.
+
+        `passing` are fds that go with the first byte of it; they are the channel's to close, sent or not.
+        """
+        if passing:
+            self._passing.append((len(self._unsent), list(passing)))
         if self._deaf or not data:
+            self._forget_passing()
             return
         if not self._unsent:
             data = data[self._sent(data) :]
@@ -160,7 +169,7 @@ class FrameChannel(Generic[EventT]):
 
     def _sent(self, data: bytes | bytearray) -> int:
         try:
-            count = self._socket.send(data)
+            count = self._socket.send(data) if not self._passing else self._passed(data)
         except BlockingIOError:
             return 0
         except OSError:  # it closed its end, or died: what it said before is still read
@@ -169,10 +178,33 @@ class FrameChannel(Generic[EventT]):
         self.bytes_out += count
         return count
 
+    def _passed(self, data: bytes | bytearray) -> int:
+        """Send no further than to the next fds: those of the first byte go with it."""
+        at, fds = self._passing[0]
+        if at == 0:
+            until = self._passing[1][0] if len(self._passing) > 1 else len(data)
+            count = socket.send_fds(self._socket, [memoryview(data)[:until]], fds)
+            self._passing.popleft()
+            _close(fds)
+        else:
+            count = self._socket.send(memoryview(data)[:at])
+        self._passing = deque((place - count, each) for place, each in self._passing)
+        return count
+
+    def _forget_passing(self) -> None:
+        while self._passing:
+            _close(self._passing.popleft()[1])
+
     def _stop_sending(self) -> None:
         self._deaf = True
+        self._forget_passing()
         if self._unsent and self._socket.fileno() != -1:
             self._loop.remove_writer(self._socket.fileno())
         self._unsent.clear()
         self._drained.set()
         self.resume(_OWN_BRAKE)
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)

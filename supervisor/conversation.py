@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from protocol.codec import Unreadable
 from protocol.errors import LocalProtocolError, RemoteProtocolError, TruncatedFrame
-from protocol.messages.control import ErrorResponse, ErrorType
+from protocol.messages.control import ErrorResponse, ErrorType, SentFDs
 from protocol.messages.shape import Message
 from protocol.session import Asked, Broken, Ended, Heard, SupervisorSession, refusal
 from protocol.vocabulary import TERMINAL
@@ -171,7 +171,7 @@ class Conversation:
             frame = self._session.answer(number, reply)
         except LocalProtocolError as error:  # a value that has no form on the wire: the asker is told that instead
             frame = self._session.answer(number, _failed(error))
-        self._channel.send(frame)
+        self._channel.send(frame, reply.fds if isinstance(reply, SentFDs) else ())
 
 
 def _failed(error: Exception) -> ErrorResponse:

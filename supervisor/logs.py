@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import os
 import select
+import socket
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ from supervisor.logs_writer import HIGH_MARK, LogWriter
 LARGEST_READ = 64 * 1024
 SMALLEST_READ = 1024
 BUDGET_S = 0.002
+MOST_FEEDS = 8
+"""Of one attempt: stdout, stderr, the log channel, and what it asks for besides."""
 _READY_AT_ONCE = 16
 
 
@@ -171,6 +174,14 @@ class AttemptLog:
         self._silent.clear()
         if self._stalled is None:
             self._pump.register(feed)
+
+    def channel(self) -> int | None:
+        """Open a further log channel: the end to write to. None where there are many: each costs the worker a fd."""
+        if len(self._feeds) >= MOST_FEEDS:
+            return None
+        ours, theirs = socket.socketpair()
+        self.attach(ours.detach(), Source.LOG)
+        return theirs.detach()
 
     def say(self, level: str, event: str, **fields: object) -> None:
         """Add a line of the supervisor's own."""

@@ -6,6 +6,7 @@ from protocol.messages.control import (
     ErrorType,
     ReportProgress,
     ResendLoggingFD,
+    SentFDs,
     SetExecutionTimeout,
     SetRenderedFields,
     SetRenderedMapIndex,
@@ -59,7 +60,10 @@ async def skip_downstream(desk: Desk, message: SkipDownstreamTasks) -> None:
     await desk.api.do("PATCH", path("task-instances", desk.ti_id, "skip-downstream"), {"tasks": message.tasks})
 
 
-async def resend_logging_fd(_: Desk, __: ResendLoggingFD) -> ErrorResponse:
-    """Our children keep their log channel over every exec; there is no other to give."""
-    detail = {"status_code": 400, "message": "the log channel is inherited on fd 4", "detail": None}
-    return ErrorResponse(ErrorType.API_SERVER_ERROR, detail)
+async def resend_logging_fd(desk: Desk, _: ResendLoggingFD) -> SentFDs | ErrorResponse:
+    """Local: a log channel for a program that was executed without the first one, as Airflow's runner by `sudo`."""
+    fd = desk.log_channel()
+    if fd is None:
+        detail = {"status_code": 429, "message": "this attempt has too many log channels", "detail": None}
+        return ErrorResponse(ErrorType.API_SERVER_ERROR, detail)
+    return SentFDs([fd])

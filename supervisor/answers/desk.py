@@ -39,5 +39,8 @@ class Desk(Protocol):
     def stop_request(self) -> StopRequest | None:
         """Give the stop that is under way."""
 
+    def log_channel(self) -> int | None:
+        """Open a further log channel: the child's end, to be passed on and closed. None where there are too many."""
+
     def mask(self, value: object) -> None:
         """Hide a value, and every text within it, in this attempt's log from now on."""

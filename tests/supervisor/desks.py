@@ -45,6 +45,7 @@ class FakeDesk:
         self.masked: list[object] = []
         self.noted: list[object] = []
         self.stop = stop
+        self.channels: list[int] = []
 
     async def speak(self, message: Message) -> ErrorResponse | None:
         self.noted.append(message)
@@ -61,6 +62,9 @@ class FakeDesk:
 
     def stop_request(self) -> StopRequest | None:
         return self.stop
+
+    def log_channel(self) -> int | None:
+        return self.channels.pop() if self.channels else None
 
     def mask(self, value: object) -> None:
         self.masked.append(value)

@@ -16,7 +16,7 @@ from protocol.messages.checkpoints import (
     StopRequest,
     StopRequestResult,
 )
-from protocol.messages.control import ErrorResponse, ErrorType, OKResponse, ResendLoggingFD, SetRenderedFields
+from protocol.messages.control import ErrorResponse, ErrorType, OKResponse, ResendLoggingFD, SentFDs, SetRenderedFields
 from protocol.messages.jobs import JobAcknowledged, JobEnded, JobIntent, JobRecord, RecordJob
 from protocol.messages.runs import TriggerDagRun
 from protocol.messages.variables import GetConnection, GetVariable, MaskSecret
@@ -64,9 +64,11 @@ def test_a_count_is_read_from_its_header() -> None:
         assert isinstance(asked(FakeDesk(found(content_range=strange)), question), ErrorResponse)
 
 
-def test_another_log_channel_is_not_to_be_had() -> None:
-    reply = asked(FakeDesk(), ResendLoggingFD())
-    assert isinstance(reply, ErrorResponse)
+def test_another_log_channel_is_to_be_had_while_there_are_not_too_many() -> None:
+    desk = FakeDesk()
+    desk.channels.append(7)
+    assert asked(desk, ResendLoggingFD()) == SentFDs([7])
+    assert isinstance(asked(desk, ResendLoggingFD()), ErrorResponse)
 
 
 def test_rendered_fields_of_an_archived_attempt_are_not_missed() -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import select
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -202,4 +204,43 @@ async def test_an_event_may_close_the_channel_it_came_from() -> None:
     theirs.send(b"abc")
     await until(lambda: channel.ended)
     assert heard == [b"a"]
+    theirs.close()
+
+
+@in_loop
+async def test_fds_go_with_the_first_byte_of_what_they_belong_to_and_are_closed_here(tmp_path: Path) -> None:
+    channel, theirs, _ = pair()
+    before = fds()
+    waiting = b"x" * 4 * HIGH_MARK
+    channel.send(waiting)  # more than the socket takes, so that the next ones have to wait
+    files = [os.open(tmp_path / name, os.O_CREAT | os.O_WRONLY) for name in "ab"]
+    for fd in files:
+        channel.send(b"with fd", [fd])
+    starts = {"a": len(waiting), "b": len(waiting) + len(b"with fd")}
+    found: list[str] = []
+    size, whole = 0, len(waiting) + 2 * len(b"with fd")
+    while size < whole:
+        await until(lambda: bool(select.select([theirs], [], [], 0)[0]))
+        data, came, _flags, _address = socket.recv_fds(theirs, 1 << 20, 4)
+        for fd in came:
+            name = os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
+            assert size <= starts[name] < size + len(data)
+            found.append(name)
+            os.close(fd)
+        size += len(data)
+    assert found == ["a", "b"]
+    assert fds() == before
+    channel.close()
+    theirs.close()
+
+
+@in_loop
+async def test_fds_that_cannot_be_passed_are_closed(tmp_path: Path) -> None:
+    channel, theirs, _ = pair()
+    before = fds()
+    channel.send(b"x" * 4 * HIGH_MARK)
+    channel.send(b"late", [os.open(tmp_path / "a", os.O_CREAT | os.O_WRONLY)])
+    channel.close()
+    channel.send(b"never", [os.open(tmp_path / "a", os.O_WRONLY)])
+    assert fds() == before - 1  # ours
     theirs.close()

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from protocol.frames import encode_frame
 from protocol.messages.checkpoints import CheckpointTask, GetStopRequest, SaveCheckpoint
-from protocol.messages.control import ReportProgress, SetExecutionTimeout
+from protocol.messages.control import ReportProgress, ResendLoggingFD, SetExecutionTimeout
 from protocol.messages.outcomes import (
     AwaitInputTask,
     DeferTask,
@@ -186,6 +186,19 @@ def traced(talk: Talk) -> None:
     say(talk, "success")
 
 
+def relogs(talk: Talk, count: str) -> None:
+    """Ask for so many further log channels, and say something over each that comes."""
+    for number in range(int(count)):
+        talk.send(talk.session.ask(ResendLoggingFD())[1])
+        data, fds, _, _ = socket.recv_fds(talk.socket, 65536, 1)
+        talk.pending += talk.session.receive(data)
+        event = talk.next()
+        assert isinstance(event, Answered) is bool(fds)
+        for fd in fds:
+            os.write(fd, b'{"level":"info","event":"over channel %d"}\n' % number)
+    say(talk, "success")
+
+
 def local(talk: Talk, count: str) -> None:
     """Round trips that need no API; the time of one, in microseconds, goes to stdout."""
     from time import perf_counter  # noqa: PLC0415 - only this child measures
@@ -277,8 +290,8 @@ def collides(talk: Talk) -> None:
 BEHAVIOURS: dict[str, Callable[..., None]] = {
     each.__name__: each
     for each in (
-        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, traced, local, raw,
-        deaf_after, refused, bytewise, pipelined, unread, closes, header, collides,
+        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, traced, relogs, local,
+        raw, deaf_after, refused, bytewise, pipelined, unread, closes, header, collides,
     )
 }  # fmt: skip
 

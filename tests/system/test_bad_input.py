@@ -13,8 +13,10 @@ import pytest
 
 from bench.minimal_api import Answer
 from protocol.frames import encode_frame
+from supervisor.logs import MOST_FEEDS
 from supervisor.outcome import FailureKind, Outcome
 from supervisor.records import Record
+from tests.supervisor.keeper.world import fds
 from tests.system.world import Stage, on, play, stage
 
 pytestmark = pytest.mark.slow
@@ -160,6 +162,21 @@ def test_a_child_that_closes_its_frames(tmp_path: Path, then: str) -> None:
     record, _ = play(beside_a_healthy_one(tmp_path, f"closes.{then}"))
     expected = FailureKind.NO_OUTCOME if then == "exit0" else FailureKind.PROTOCOL
     assert (record.outcome, record.kind) == (Outcome.FAILED, expected)
+
+
+def test_a_child_may_have_further_log_channels_and_not_all_of_our_fds(tmp_path: Path) -> None:
+    async def scenario() -> tuple[Record, str]:
+        async with stage(tmp_path) as found:
+            await found.run("relogs.20")  # connections to the API are made, and kept
+            before = fds()
+            workload = found.workload("relogs.20")
+            record = await found.attempt(workload).run()
+            assert fds() == before
+            return record, found.log(workload)
+
+    record, log = play(scenario())
+    assert record.outcome is Outcome.SUCCESS
+    assert log.count("over channel") == MOST_FEEDS - 3
 
 
 def test_a_word_that_the_server_cannot_take_leaves_the_task_another(tmp_path: Path) -> None:
