@@ -152,7 +152,8 @@ class Context:
                 asked = GetCheckpoint(self.fingerprint, found.seq, str(corrupt)[:300])
             else:
                 return found
-        return Checkpoint(expect(self._ask(asked), CheckpointResult).checkpoint)
+        result = expect(self._ask(asked), CheckpointResult)
+        return Checkpoint(result.checkpoint, result.note)
 
     def save(self, data: Any = None, *, progress: float | None = None, blob: str | Path | None = None) -> int:  # noqa: ANN401 - JSON
         """Save a checkpoint: safe when this returns, with its number. When the attempt is to stop, it stops here.

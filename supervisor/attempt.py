@@ -7,7 +7,6 @@ and a heartbeat delays nobody.
 """
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
@@ -28,6 +27,7 @@ from supervisor.api import ApiError, AttemptApi
 from supervisor.arguments import ArgumentError
 from supervisor.conversation import Conversation
 from supervisor.events import Action
+from supervisor.folders import Folder, HeldForChangeError
 from supervisor.handlers import error_of
 from supervisor.keeper.children import Child, Ending, SpawnError
 from supervisor.keeper.link import Kind, Scope, SpawnRequest
@@ -35,7 +35,7 @@ from supervisor.keeper.stacks import dump_stacks, kernel_state
 from supervisor.lifecycle import Lifecycle
 from supervisor.logs_records import Source
 from supervisor.machines import Do
-from supervisor.orders import Office, Order, holds_anything, planned
+from supervisor.orders import Office, Order, folder_of, planned
 from supervisor.outcome import ExitContract, exit_of
 from supervisor.points import point
 from supervisor.records import Record, facts_of, greeting, occasion_of, record_of, status_of, why_of
@@ -67,6 +67,7 @@ class Attempt:
         self._server = Reporter(self.api, self._log, self._fire, (office.hostname, office.unixname))
         self._shipper = Shipper(self.api, order.log)
         self._noted = False
+        self._folder = folder_of(order, self._note)
         self._plan: runtimes.SpawnPlan | None = None
         self._child: Child | None = None
         self._talk: Conversation | None = None
@@ -219,13 +220,16 @@ class Attempt:
 
     async def _spawn(self) -> None:
         try:
-            plan = self._plan = await planned(self._order, self.api, self._server.context)
+            plan = self._plan = await planned(self._order, self, self._server.context, self._folder)
             kind = Kind.PYTHON if plan.forks else Kind.EXEC
             order = self._order
             request = SpawnRequest(
                 str(self.ti_id), kind, plan.argv, dict(plan.env), plan.cwd, plan.frames, order.limits
             )
             child = self._child = await self._office.keeper.spawn(request)
+        except HeldForChangeError as change:
+            await self.speak(CheckpointTask(datetime.now(UTC), hold=str(change)))
+            self._fire(ev.Unspawned())
         except (SpawnError, ArgumentError, ApiError, runtimes.UnfitError, OSError) as error:
             self._why = str(error)
             self._note("error", "the child could not be started", why=self._why)
@@ -235,6 +239,8 @@ class Attempt:
             self._fire(ev.Spawned())
 
     def _connect(self, child: Child, plan: runtimes.SpawnPlan) -> None:
+        if self._folder is not None:
+            self._go(self._folder.watch(self, self._order.every_s))
         for warning in child.warnings:
             self._note("warning", warning)
         self._log.attach(child.stdout_fd, Source.STDOUT)
@@ -250,6 +256,10 @@ class Attempt:
         if not self.released.done():
             self._exited = self._loop.time()
             self._free()
+        self._settle(child) if self._folder is None else self._go(self._adopt(self._folder, child))
+
+    async def _adopt(self, folder: Folder, child: Child) -> None:
+        await folder.keep(self)  # what it has left there counts when its end is judged
         self._settle(child)
 
     def _free(self) -> None:
@@ -266,8 +276,6 @@ class Attempt:
         if (speaking or unclear) and not late:
             self._loop.call_later(0.001, self._settle, child)
             return
-        if holds_anything(self._order.checkpoints):
-            self._fire(ev.Saved())
         code, number, oom = status_of(child)
         contract = ExitContract(zero_is_success=False) if self._plan is None else self._plan.contract
         self._fire(ev.Exited(exit_of(code, number, contract, out_of_memory=oom)))
@@ -353,7 +361,7 @@ class Attempt:
     async def _conclude(self) -> Record:
         if self._timer is not None:
             self._timer.cancel()
-        ending = await self._ending()
+        ending = None if self._child is None else await self._child.wait_for(REAP_S)
         if self._talk is not None:
             await self._talk.wait()
         record = self._record(ending)
@@ -362,6 +370,8 @@ class Attempt:
         say(level, "the attempt ended", **facts_of(record))
         for task in self._tasks:
             task.cancel()
+        if self._folder is not None:
+            await self._folder.forget()
         totals = await self._log.finish(LOG_S)
         await self.ship(totals.written_bytes)
         return record
@@ -372,14 +382,6 @@ class Attempt:
         away = self._office.client.away_since is not None
         if self.extended and not away and (self._noted or totals.read_bytes):
             await self._shipper.ship(totals.written_bytes if written is None else written)
-
-    async def _ending(self) -> Ending | None:
-        if self._child is None:
-            return None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REAP_S):
-                return await self._child.wait()
-        return None
 
     def _record(self, ending: Ending | None) -> Record:
         talk = self._talk

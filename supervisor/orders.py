@@ -1,7 +1,6 @@
 """From a workload to an attempt that can be made: routing, limits, places. Settings meet the server's wishes here."""
 
-import asyncio
-import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct, structs
@@ -9,10 +8,12 @@ from msgspec import Struct, structs
 from protocol.http.workloads import AttemptPolicy, ExecuteTask
 from protocol.messages.startup import TIRunContext
 from supervisor import runtimes
-from supervisor.api import AttemptApi, Client
+from supervisor.answers.desk import Desk
+from supervisor.api import Client
 from supervisor.arguments import resolve
 from supervisor.deadlines import Limits as Deadlines
 from supervisor.events import Policy
+from supervisor.folders import Folder
 from supervisor.keeper.client import KeeperClient
 from supervisor.keeper.link import Limits
 from supervisor.logs import LogPump
@@ -50,6 +51,10 @@ class Order(Struct, frozen=True):
     task: runtimes.Task
     checkpoints: Path | None = None
     """Where a child without frames keeps its checkpoints."""
+    blobs: str = ""
+    """Where checkpoints' files are."""
+    every_s: float = 1.0
+    """How often such a child's checkpoints are looked at."""
     limits: Limits = Limits()
     problem: str | None = None
     """Why it cannot be made. It is ordered all the same, because the server has to be told."""
@@ -82,6 +87,8 @@ def order_of(workload: ExecuteTask, settings: Settings) -> Order:
         log=settings.log_dir / place / f"{ti.try_number}-{ti.id}.jsonl",
         task=task,
         checkpoints=None if row.frames else settings.state_dir / "checkpoints" / place,
+        blobs=settings.blobs,
+        every_s=settings.checkpoints.every_s,
         limits=limits,
         problem=problem,
     )
@@ -106,25 +113,23 @@ def _name(part: str) -> str:
     return quoted if len(quoted) <= NAME_CAP else quoted[:NAME_CAP]
 
 
-async def planned(order: Order, api: AttemptApi, context: TIRunContext | None) -> runtimes.SpawnPlan:
+def folder_of(order: Order, note: Callable[..., None]) -> Folder | None:
+    """Give the checkpoint directory of a child that has no other way to keep one."""
+    ti = order.workload.ti
+    names = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+    return None if order.checkpoints is None else Folder(order.checkpoints, order.blobs, names, note)
+
+
+async def planned(order: Order, desk: Desk, context: TIRunContext | None, folder: Folder | None) -> runtimes.SpawnPlan:
     """Say how the child starts. One that cannot ask gets its arguments and its checkpoint directory along."""
     if order.problem is not None:
         raise runtimes.UnfitError(order.problem)
     task = order.task
     if not order.policy.talks:
         bindings = [] if context is None else context.arg_bindings or []
-        arguments = await resolve(api, order.workload.ti, bindings)
-        folder = order.checkpoints
-        if folder is not None:
-            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        checkpoint_dir = None if folder is None else str(folder)
-        task = structs.replace(task, arguments=arguments, checkpoint_dir=checkpoint_dir)
+        arguments = await resolve(desk.api, order.workload.ti, bindings)
+        code = [*(order.workload.command or order.runtime.command or [task.file or ""])]
+        place = None if folder is None else str(await folder.prepare(desk, code, arguments))
+        task = structs.replace(task, arguments=arguments, checkpoint_dir=place)
     command = order.workload.command
     return runtimes.plan(order.runtime, task, None if command is None else tuple(command))
-
-
-def holds_anything(folder: Path | None) -> bool:
-    """Whether a child left something in its checkpoint directory."""
-    with contextlib.suppress(OSError):
-        return folder is not None and next(folder.iterdir(), None) is not None
-    return False

@@ -91,6 +91,15 @@ class LimitSettings(_Section, frozen=True):
     lease_s: Span = 300.0
 
 
+class CheckpointSettings(_Section, frozen=True):
+    """Where checkpoints' files are, and how plain programs' directories are looked after."""
+
+    blobs: str = ""
+    """A folder, or a URL of an object store (extra `fsspec`). Empty: `blobs` in the state directory."""
+    every_s: float = 1.0
+    """How often a plain program's checkpoint directory is looked at."""
+
+
 class KeeperOptions(_Section, frozen=True):
     """The process that starts children."""
 
@@ -146,6 +155,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     graces: Graces = Graces()
+    checkpoints: CheckpointSettings = CheckpointSettings()
     keeper: KeeperOptions = KeeperOptions()
     logs: LogSettings = LogSettings()
     children: ChildSettings = ChildSettings()
@@ -159,6 +169,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def state_dir(self) -> Path:
         """Where what outlives a worker is kept."""
         return Path(self.worker.state_dir).expanduser()
+
+    @property
+    def blobs(self) -> str:
+        """Where checkpoints' files are."""
+        return self.checkpoints.blobs or str(self.state_dir / "blobs")
 
     @property
     def log_dir(self) -> Path:
@@ -192,6 +207,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "worker": WorkerSettings,
     "limits": LimitSettings,
     "graces": Graces,
+    "checkpoints": CheckpointSettings,
     "keeper": KeeperOptions,
     "logs": LogSettings,
     "children": ChildSettings,
@@ -335,7 +351,7 @@ def child_environment(settings: Settings, environ: Mapping[str, str] | None = No
     passed = {name: variables[name] for name in options.pass_env if name in variables}
     places = {
         f"{PREFIX}BUNDLES": msgspec.json.encode(settings.bundles).decode(),
-        f"{PREFIX}BLOBS": str(settings.state_dir / "blobs"),
+        f"{PREFIX}BLOBS": settings.blobs,
     }
     return passed | places | dict(options.env)
 

@@ -39,12 +39,22 @@ async def save(desk: Desk, message: SaveCheckpoint) -> CheckpointSaved:
 
 
 async def get(desk: Desk, message: GetCheckpoint) -> CheckpointResult:
-    """The record to resume from. Airflow's servers keep no timeline and no policy: there a changed task begins anew."""
-    if desk.extended:
-        target = path("task-instances", desk.ti_id, "checkpoint")
-        if message == GetCheckpoint():
-            return await desk.api.get(target, CheckpointResult)
-        return await desk.api.ask("POST", target, message, CheckpointResult)
+    """The record to resume from. With one, a stop is no eviction: there is a checkpoint to go on from."""
+    found = await (_chosen if desk.extended else _stored_one)(desk, message)
+    if found.checkpoint is not None:
+        desk.saved()
+    return found
+
+
+async def _chosen(desk: Desk, message: GetCheckpoint) -> CheckpointResult:
+    target = path("task-instances", desk.ti_id, "checkpoint")
+    if message == GetCheckpoint():
+        return await desk.api.get(target, CheckpointResult)
+    return await desk.api.ask("POST", target, message, CheckpointResult)
+
+
+async def _stored_one(desk: Desk, message: GetCheckpoint) -> CheckpointResult:
+    """Airflow's servers keep no timeline and no policy: there a changed task begins anew."""
     kept = await _stored(desk)
     if kept is None:
         return CheckpointResult()

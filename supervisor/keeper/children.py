@@ -67,6 +67,13 @@ class Child:
         """Wait until nothing of the child is left. Any number may wait, and giving up harms nobody else's waiting."""
         return await asyncio.shield(self.ended)
 
+    async def wait_for(self, seconds: float) -> Ending | None:
+        """Wait so long at most; None when that was not enough."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self.wait()
+        return None
+
     def channel_ends(self) -> Iterator[int]:
         """Give the fds that the caller owns."""
         yield from (fd for fd in (self.stdout_fd, self.stderr_fd, self.frames_fd, self.logs_fd) if fd is not None)

@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocol.http.workloads import AttemptPolicy
-from supervisor.orders import NAME_CAP, holds_anything, order_of
+from supervisor.orders import NAME_CAP, order_of
 from supervisor.settings import load
 from supervisor.sources import read
 from tests.supervisor.test_sources import envelope
@@ -57,11 +57,3 @@ def test_a_bundle_says_where_a_file_is() -> None:
     assert order_of(WORKLOAD, found).task.file == "/code/a.py"
     elsewhere = replace(WORKLOAD, bundle_info=replace(WORKLOAD.bundle_info, name="other"))
     assert order_of(elsewhere, found).task.file is None
-
-
-def test_a_folder_holds_something_or_not(tmp_path: Path) -> None:
-    assert not holds_anything(None)
-    assert not holds_anything(tmp_path / "none")
-    assert not holds_anything(tmp_path)
-    (tmp_path / "x").touch()
-    assert holds_anything(tmp_path)

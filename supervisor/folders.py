@@ -1,0 +1,168 @@
+"""The checkpoint directory of a program that speaks no frames: `$TASKHAND_CHECKPOINT_DIR`.
+
+**Theory.** Each attempt has a directory of its own, filled from the record that the server chose: a process of an older
+attempt that nobody could kill writes into another one. What is in it under its final name is whole, because the program
+writes beside and renames; names that begin with a dot or end in `.tmp` or `.part` are half-written, and are never kept.
+
+Whatever is whole becomes a record: packed into one file, put where checkpoints' files are, hashed and forced to disk
+first, and told to the server second. That is done when the program has changed it (looked at each `every_s`, so that a
+machine which dies costs that much), and once more at its end. So the next attempt finds it on any worker that reaches
+the same store, resuming follows the same budget and policy as for everybody else, and `worker clear` discards it.
+
+A file called `progress` that holds a number says how far the program has come.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from protocol.messages.checkpoints import CheckpointRecord, GetCheckpoint, SaveCheckpoint
+from supervisor.answers import checkpoints as answers
+from supervisor.answers.desk import Desk
+from supervisor.api import ApiError
+
+HALF = (".tmp", ".part")
+PROGRESS = "progress"
+TRIES = 3
+DIGITS = 16
+
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+class HeldForChangeError(Exception):
+    """What wrote the record has changed, and its author wants a person to look."""
+
+
+class Folder:
+    """One attempt's directory."""
+
+    def __init__(self, home: Path, where: str, names: tuple[object, ...], note: Callable[..., None]) -> None:
+        self._home = home
+        self._where = where
+        self._names = names
+        self._note = note
+        self._path = home
+        self._seen: Signature = ()
+        self._print: str | None = None
+        self._lock = asyncio.Lock()
+        self._records: list[str] = []
+
+    async def prepare(self, desk: Desk, code: object, inputs: object) -> Path:
+        """Make it, and fill it from the record to resume from."""
+        self._path = self._home / str(desk.ti_id)
+        self._print = f"code={_digest(code)} inputs={_digest(inputs)}"
+        asked = GetCheckpoint(self._print)
+        while True:
+            found = await answers.get(desk, asked)
+            if found.hold is not None:
+                raise HeldForChangeError(found.hold)
+            if found.note is not None:
+                self._note("warning", "about the checkpoint", note=found.note)
+            record = found.checkpoint
+            try:
+                await asyncio.to_thread(self._fill, record)
+            except _blobs().BlobCorrupt as corrupt:
+                asked = GetCheckpoint(self._print, record.seq if record else None, str(corrupt)[:300])
+                self._note("warning", "a checkpoint is passed over", why=str(corrupt))
+            else:
+                break
+        self._seen = await asyncio.to_thread(self._signature)
+        return self._path
+
+    async def watch(self, desk: Desk, every_s: float) -> None:
+        """Record what changes, from time to time, until it is over."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.keep(desk)
+
+    async def keep(self, desk: Desk) -> None:
+        """Record what changed. What cannot be kept now is tried again with the next change, and said."""
+        async with self._lock:
+            try:
+                changed = await asyncio.to_thread(self._signature)
+                if not changed or changed == self._seen:
+                    return
+                before = await asyncio.to_thread(_blobs().kept, self._place)
+                kept = await asyncio.to_thread(self._pack)
+                if kept is None:
+                    return
+                signature, reference, progress = kept
+                await answers.save(desk, SaveCheckpoint(None, reference, progress, self._print))
+                self._seen = signature
+                self._records = [*self._records[-1:], reference.uri]
+                if len(self._records) > 1:
+                    await asyncio.to_thread(_blobs().sweep, self._place, before, self._records)
+            except (ApiError, OSError, _blobs().BlobStoreAbsent) as error:
+                self._note("error", "the checkpoint directory could not be kept", why=str(error))
+
+    async def forget(self) -> None:
+        """Remove it: what counts is in the store."""
+        await asyncio.to_thread(shutil.rmtree, self._path, ignore_errors=True)
+
+    @property
+    def _place(self) -> str:
+        place: str = _blobs().place_of(self._where, *self._names)
+        return place
+
+    def _fill(self, record: CheckpointRecord | None) -> None:
+        shutil.rmtree(self._path, ignore_errors=True)
+        self._path.mkdir(parents=True)
+        if record is not None and record.blob is not None:
+            with tarfile.open(_blobs().checked(record.blob)) as packed:
+                packed.extractall(self._path, filter="data")
+
+    def _whole(self) -> Iterator[Path]:
+        with contextlib.suppress(FileNotFoundError):
+            for path in sorted(self._path.iterdir()):
+                if not path.name.startswith(".") and not path.name.endswith(HALF):
+                    yield path
+
+    def _signature(self) -> Signature:
+        found = []
+        for top in self._whole():
+            for path in (top, *sorted(top.rglob("*"))) if top.is_dir() else (top,):
+                with contextlib.suppress(OSError):
+                    about = path.lstat()
+                    found.append((str(path.relative_to(self._path)), about.st_ino, about.st_mtime_ns, about.st_size))
+        return tuple(found)
+
+    def _pack(self) -> tuple[Signature, Any, float | None] | None:
+        """Pack one moment of it: what was renamed meanwhile is packed again."""
+        for _ in range(TRIES):
+            before = self._signature()
+            descriptor, name = tempfile.mkstemp(dir=self._home, prefix=".", suffix=".tar")
+            try:
+                with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w") as packed:
+                    for path in self._whole():
+                        packed.add(path, path.name)
+                progress = self._progress()
+                if self._signature() == before:
+                    return before, _blobs().keep(Path(name), self._place), progress
+            except FileNotFoundError:
+                continue
+            finally:
+                Path(name).unlink(missing_ok=True)
+        return None
+
+    def _progress(self) -> float | None:
+        with contextlib.suppress(OSError, ValueError):
+            return float((self._path / PROGRESS).read_text()[:64])
+        return None
+
+
+def _blobs() -> Any:  # noqa: ANN401 - a module; ours, but found by name
+    return import_module("runner.blobs")
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:DIGITS]

@@ -1,0 +1,136 @@
+"""Proof 4: when a record cannot be resumed from, what happens is what the policy says, and the timeline says why."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.checkpoints.worlds import World, world
+
+pytestmark = pytest.mark.slow
+
+SOURCE = Path(__file__).with_name("policies.py")
+
+
+def told(place: World, task: str) -> list[str]:
+    lines = (place.folder / "told").read_text().splitlines()
+    return [line.partition(" ")[2] for line in lines if line.startswith(f"{task} ")]
+
+
+def whys(place: World, task: str, *what: str) -> list[str]:
+    return [event["why"] for event in place.story(task) if event["what"] in what]
+
+
+def submit(place: World, task: str, conf: dict[str, Any] | None = None, **spec: Any) -> Path:
+    file = place.folder / "policies.py"
+    file.write_text(SOURCE.read_text())
+    place.submit({"task_id": task, "retry_delay_s": 0.0, **spec}, file=file, conf=conf)
+    return file
+
+
+def test_a_record_that_breaks_its_reader_is_passed_over(tmp_path: Path) -> None:
+    with world(tmp_path) as place:
+        submit(place, "poisoned", retries=5, resume_limit=1)
+        place.machine()
+        assert place.end() == "success"
+        assert told(place, "poisoned") == ["0", "1", "0"]
+        assert whys(place, "poisoned", "fresh_start") == ["a fresh start: resuming from the records made no progress"]
+
+
+@pytest.mark.parametrize("policy", ["fresh", "hold"])
+def test_changed_code_is_not_resumed_silently(tmp_path: Path, policy: str) -> None:
+    with world(tmp_path) as place:
+        file = submit(place, "changed", on_change=policy)
+        machine = place.machine()
+        assert place.work.until(1)
+        assert machine.stop() == 0
+        place.until("changed", "checkpointed", "queued")
+        file.write_text(SOURCE.read_text().replace("CODE", "OTHER"))
+        place.machine()
+        if policy == "hold":
+            while not whys(place, "changed", "held_for_change"):
+                place.work.read(0.02)
+            held = place.until("changed", "checkpointed")
+            assert held["due"] is None
+            assert place.live.people("POST", f"/task-instances/{held['id']}/resume").status_code == 200
+        assert place.end() == "success"
+        assert told(place, "changed") == (["0", "1"] if policy == "hold" else ["0", "0"])
+        what, words = ("held_for_change", "it is to be held") if policy == "hold" else ("fresh_start", "a fresh start")
+        assert whys(place, "changed", what) == [f"{words}: the code changed since record 1 was written"]
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_file_that_was_spoilt_leads_to_the_one_before_and_then_to_the_beginning(tmp_path: Path, lost: int) -> None:
+    with world(tmp_path) as place:
+        submit(place, "filed", conf={"stop_at": 2}, grace_s=1.0)
+        machine = place.machine()
+        assert place.work.until(2)
+        files = sorted(
+            (tmp_path / "state" / "blobs" / "f" / "r" / "filed" / "-1").iterdir(), key=lambda f: f.stat().st_mtime_ns
+        )
+        assert len(files) == 2  # the third save has let go of the first
+        assert machine.stop() == 0
+        for number in range(lost):
+            files[-1 - number].write_bytes(b"spoilt") if number == 0 else files[-1 - number].unlink()
+        place.machine()
+        assert place.end() == "success"
+        assert told(place, "filed")[2:] == [["2 step 2"], ["0 None"]][lost - 1]
+        passed = whys(place, "filed", "record_passed_over")
+        assert len(passed) == lost
+        assert "is not what was saved" in passed[0]
+
+
+def test_a_full_disk_leaves_the_record_that_stood(tmp_path: Path) -> None:
+    with world(tmp_path) as place:
+        submit(place, "full", retries=1)
+        place.machine()
+        assert place.end() == "success"
+        assert told(place, "full") == ["0", "1"]
+        assert place.instance("full")["try_number"] == 2
+
+
+# --- proof 5: a stop never ends as success unless the task finished and said so ---------------------------------------
+
+
+def test_a_handler_that_returns_and_a_task_that_goes_on_is_no_success(tmp_path: Path) -> None:
+    with world(tmp_path) as place:
+        submit(place, "deaf", conf={"goes_on": True}, grace_s=0.3)
+        machine = place.machine()
+        assert place.work.until(1)
+        assert machine.stop() == 0
+        found = place.until("deaf", "up_for_reschedule", "queued", "scheduled")
+        assert found["try_number"] == 1
+        assert "told_success" not in [event["what"] for event in place.story("deaf")]
+
+
+def test_a_program_that_takes_sigterm_for_its_end_and_exits_0_is_no_success(tmp_path: Path) -> None:
+    with world(tmp_path) as place:
+        script = 'trap "exit 0" TERM; printf . >"$WORK"; sleep 100 & wait'
+        place.submit({"task_id": "shell", "runtime": "plain", "command": ["sh", "-c", script]})
+        machine = place.machine()
+        assert place.work.until(1)
+        assert machine.stop() == 0
+        place.until("shell", "up_for_reschedule", "queued", "scheduled")
+        assert "told_success" not in [event["what"] for event in place.story("shell")]
+
+
+# --- plain programs ---------------------------------------------------------------------------------------------------
+
+MOVES = """
+dir=$TASKHAND_CHECKPOINT_DIR
+if [ -f "$dir/good" ]; then [ "$(ls -A "$dir")" = good ] && exit 0; exit 1; fi
+echo half >"$dir/bad.tmp"; echo half >"$dir/.bad"; echo 7 >"$dir/good"; exit 85
+"""
+
+
+def test_a_checkpoint_directory_moves_to_another_machine_without_what_is_half_written(tmp_path: Path) -> None:
+    with world(tmp_path) as place:
+        blobs = {"TASKHAND_CHECKPOINTS_BLOBS": str(tmp_path / "shared")}
+        place.submit({"task_id": "t", "runtime": "plain", "command": ["sh", "-c", MOVES], "resume": "manual"})
+        machine = place.machine(home=tmp_path / "one", **blobs)
+        held = place.until("t", "checkpointed")
+        assert machine.stop() == 0
+        place.machine(home=tmp_path / "two", **blobs)
+        assert place.live.people("POST", f"/task-instances/{held['id']}/resume").status_code == 200
+        assert place.end() == "success"
+        assert list((tmp_path / "one" / "checkpoints").rglob("good")) == []
