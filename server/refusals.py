@@ -13,6 +13,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
+from msgspec.structs import replace
 
 from protocol.http.errors import Fault
 from protocol.messages.shape import Json
@@ -105,7 +106,7 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, msgspec.MsgspecError):
-            return _answer(422, [fault_of(cause, "body")])
+            return _answer(422, [_placed(fault_of(cause, "body"))])
         if isinstance(cause, UnicodeDecodeError):
             return _answer(422, [Fault("json_invalid", ["body"], "not UTF-8")])
         cause = cause.__cause__
@@ -117,6 +118,16 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
         return _answer(404, {"reason": "not_found", "message": f"there is no {request.url.path}"})
     reason = _REASONS.get(error.status_code, "refused")
     return _answer(error.status_code, {"reason": reason, "message": error.detail}, error.headers)
+
+
+def _placed(fault: Fault) -> Fault:
+    """Say which part of a request is meant: Litestar reads all into one struct, whose field `data` is the body."""
+    first, *rest = fault.loc[1:] or [""]
+    if first == "data":
+        return replace(fault, loc=["body", *rest])
+    if isinstance(first, str) and first not in {"", "*"}:
+        return replace(fault, loc=["query", first, *rest])
+    return fault
 
 
 def _fault_in(message: Mapping[str, Any]) -> Fault:

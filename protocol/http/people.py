@@ -137,7 +137,7 @@ class MarkRequest(StrictModel, frozen=True):
 
 
 class Acted(Model, frozen=True):
-    """What an action left behind: every task instance that it touched."""
+    """What an action left behind: the task instance that was named, as it is now."""
 
     instances: list[InstanceSummary]
 

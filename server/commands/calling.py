@@ -19,6 +19,8 @@ from server.settings import HOST, PORT, URL_FILE, USER_TOKEN_FILE, Surroundings,
 
 T = TypeVar("T")
 
+_START = "start a server with `worker server`, or one with a worker with `worker up`"
+_NO_TOKEN = {401, 403}
 _NAMED = re.compile(r"(?P<flow>[^/]+)/(?:(?P<run>.+)/)?(?P<task>[^/\[\]]+)(?:\[(?P<map>\d+)\])?")
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
@@ -52,7 +54,8 @@ class PeopleApi:
         try:
             response = self._http.request(method, path, **more)
         except httpx.HTTPError as error:
-            raise Uncalled(f"no answer from {self._url}: {str(error) or type(error).__name__}") from error
+            why = str(error) or type(error).__name__
+            raise Uncalled(f"no answer from {self._url}: {why}; {_START}, or say --server URL") from error
         if response.is_success:
             return response
         try:
@@ -60,7 +63,8 @@ class PeopleApi:
             words = said.message or said.reason
         except msgspec.MsgspecError:
             words = response.text[:200]
-        raise Uncalled(f"{words or response.reason_phrase} ({response.status_code})")
+        hint = "; say --token, or set TASKHAND_TOKEN" if response.status_code in _NO_TOKEN else ""
+        raise Uncalled(f"{words or response.reason_phrase} ({response.status_code}){hint}")
 
     @staticmethod
     def _answer(response: httpx.Response, kind: type[T]) -> T:
@@ -88,7 +92,8 @@ def _left_token(around: Surroundings) -> str:
     try:
         return file.read_text().strip()
     except OSError as error:
-        raise Uncalled(f"no token: neither --token nor TASKHAND_TOKEN is set, and {file}: {error.strerror}") from None
+        looked = f"neither --token nor TASKHAND_TOKEN is set, and {file}: {error.strerror}"
+        raise Uncalled(f"no token: {looked}; {_START}, which leaves one") from None
 
 
 def with_server(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -62,7 +62,9 @@ def draw(target: str, params: dict[str, Any]) -> FlowGraph:
     try:
         graph: FlowGraph = authoring.load(target).graph(**params)
     except authoring.AuthoringError as error:
-        raise Uncalled(str(error)) from error
+        # What is wrong with the call below is wrong with what was asked for, not with a line of ours.
+        place = target if error.place.startswith(__file__) else error.place
+        raise Uncalled(f"{place}: {error.wrong}") from error
     return graph
 
 

@@ -194,3 +194,15 @@ def test_what_is_hardly_http_hurts_nobody(server: Live, raw: bytes) -> None:
             answer = b""
     assert not answer.startswith(b"HTTP/1.1 5")
     assert server.http.get("/health").status_code == 200
+
+
+def test_a_fault_names_the_part_of_the_request_it_is_in(server: Live) -> None:
+    def places(answer: Any) -> list[Any]:
+        assert answer.status_code == 422
+        return [fault["loc"] for fault in answer.json()["detail"]]
+
+    assert places(server.people("GET", "/task-instances?limit=0")) == [["query", "limit"]]
+    assert places(server.people("POST", "/pools", json={"name": "p", "slots": "x"})) == [["body", "slots"]]
+    assert places(server.people("POST", "/pools", json={"name": "p"})) == [["body", "slots"]]
+    assert places(server.people("POST", "/pools", content=b"{")) == [["body"]]
+    assert places(server.people("POST", "/pools")) == [["body"]]

@@ -150,8 +150,9 @@ def test_in_a_terminal_there_is_a_table(server: Live, worker: Any, flow: Path) -
         (["logs", "what?"], "names no task instance"),
         (["kill", "ffffffff"], "no attempt has an id that begins with"),
         (["clear", "01890000-0000-7000-8000-000000000000"], "(404)"),
-        (["ps", "--server", "http://127.0.0.1:9"], "no answer from http://127.0.0.1:9"),
-        (["ps", "--token", "x"], "Invalid auth token (403)"),
+        (["ps", "--server", "http://127.0.0.1:9"], "start a server with `worker server`"),
+        (["submit", "{flow}", "--param", "m=1"], "got an unexpected keyword argument 'm'"),
+        (["ps", "--token", "x"], "Invalid auth token (403); say --token"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_is_exit_2(worker: Any, flow: Path, arguments: list[str], said: str) -> None:
@@ -162,6 +163,7 @@ def test_what_cannot_be_done_is_said_and_is_exit_2(worker: Any, flow: Path, argu
 def test_without_a_token_it_says_where_it_looked(worker: Any, tmp_path: Path) -> None:
     result = worker("ps", TASKHAND_HOME=str(tmp_path))
     assert (result.returncode, str(tmp_path / "user-token") in result.stderr) == (2, True)
+    assert "worker server" in result.stderr
 
 
 def test_the_environment_names_server_and_token(server: Live, worker: Any, tmp_path: Path) -> None:
