@@ -63,18 +63,24 @@ def noop():
 def d():
     noop()
 """
-"""What our runner loads, in every child anew."""
+"""What our runner loads: in every child anew, or in the keeper once."""
 
-ENTRIES = {"": ("runner.child:main", "noop"), ", the smallest child": ("bench.noop:main", "t")}
+ENTRIES = {
+    "": ("runner.child:main", "noop", False),
+    ", its flow preloaded": ("runner.child:main", "noop", True),
+    ", the smallest child": ("bench.noop:main", "t", False),
+}
 Figures = tuple[list[float], list[float]]
 
 
 async def measure(url: str, folder: str, kind: str, tasks: int, rounds: int) -> Figures:
     """Give the CPU milliseconds of a task, and the tasks a second, of each round."""
-    entry, task_id = ENTRIES[kind]
+    entry, task_id, preloaded = ENTRIES[kind]
     file = str(Path(folder, "flow.py"))
-    flags = {"api.url": url, "worker.state_dir": folder, "keeper.entry": entry, "worker.slots": SLOTS}
-    settings = load(flags, environ=dict(os.environ)).settings
+    flags: dict[str, object] = {"api.url": url, "worker.state_dir": folder, "keeper.entry": entry}
+    settings = load(flags | {"worker.slots": SLOTS}, environ=dict(os.environ)).settings
+    options = msgspec.structs.replace(settings.keeper, preload=(file,) if preloaded else ())
+    settings = msgspec.structs.replace(settings, keeper=options)
     records: list[Record] = []
     costs, speeds = [], []
     async with office(settings, lambda text: print(text, file=sys.stderr)) as opened:

@@ -14,7 +14,6 @@ The server gets the graph (`Flow.graph`), never code. The runner finds the funct
 """
 
 import functools
-import hashlib
 import importlib.util
 import sys
 import traceback
@@ -139,8 +138,12 @@ class Flow:
         functools.update_wrapper(self, function)
         self.function = function
         self.name = name or function.__name__
-        self.file = Path(function.__code__.co_filename).resolve()
         self._options = dict(options)
+
+    @functools.cached_property
+    def file(self) -> Path:
+        """Where it is. Asked by who draws it: a child that only looks for a task has no use for it."""
+        return Path(self.function.__code__.co_filename).resolve()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - what the function takes and returns
         """Run it here and now, task after task, in this process: for trying it out."""
@@ -227,10 +230,22 @@ def _after_its_arguments(spec: TaskSpec, bound: list[TaskArgBinding]) -> TaskSpe
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def load_module(path: Path) -> ModuleType:
+_SPELLED = str.maketrans({"_": "_u", "/": "_s", ".": "_d"})
+"""A path as a module's name: without dots, which `import` reads, and no two paths alike. A digest did the same, and
+took 0.3 ms in each child, where OpenSSL had to be woken for it."""
+_NAMES: dict[str, str] = {}
+"""The modules' names by the paths they were asked for by: a child asks by the one that its keeper asked by."""
+
+
+def load_module(path: str | Path) -> ModuleType:
     """Import a file under a name of its own, so that two files called alike, or like a package, do not clash."""
-    path = path.resolve()
-    name = f"taskhand_flow_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    name = _NAMES.get(str(path))
+    if name in sys.modules:
+        return sys.modules[name]
+    given, path = Path(path), Path(path).resolve()
+    name = f"taskhand_flow{str(path).translate(_SPELLED)}"
+    if given.is_absolute():
+        _NAMES[str(given)] = name
     if name in sys.modules:
         return sys.modules[name]
     if not path.is_file():
@@ -279,7 +294,7 @@ def load(target: str) -> Flow:
 
 def find_task(path: str | Path, flow: str, task_id: str) -> Callable[..., Any]:
     """Give the function of a task. Only where its name does not say which one it is is the flow drawn for it."""
-    module = load_module(Path(path))
+    module = load_module(path)
     named = {value.name: value for value in vars(module).values() if isinstance(value, Task)}
     stem, _, number = task_id.rpartition("__")
     for name in (task_id, stem if number.isdecimal() else task_id):

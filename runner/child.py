@@ -11,7 +11,7 @@ import sys
 
 from protocol.messages.startup import StartupDetails
 from protocol.session import RunnerSession
-from runner import settings
+from runner import rehearsal, settings
 from runner.authoring import find_task
 from runner.client import Client
 from runner.context import Context, make_current
@@ -50,7 +50,7 @@ def main(frames: int, logs: int, find: Find = find_task) -> int:
     client = Client(frames, session=SESSION)
     os.register_at_fork(after_in_child=client.forked)
     try:
-        return _run(client, log, find)
+        return play(client, log, find)
     except ChannelLost as lost:
         log.write("error", "there is nothing to run", {}, lost)
         return Exit.CHANNEL_GARBLED if isinstance(lost, ChannelGarbled) else Exit.CHANNEL_LOST
@@ -58,14 +58,22 @@ def main(frames: int, logs: int, find: Find = find_task) -> int:
         flush()
 
 
-def _run(client: Client, log: Log, find: Find) -> int:
+def before_forks() -> None:
+    """Make ready what all children have in common: what a keeper calls, once, when it has imported everything."""
+    for _ in range(rehearsal.TIMES):
+        rehearsal.rehearse(play)
+
+
+def play(client: Client, log: Log, find: Find, *, stoppable: bool = True) -> int:
+    """Hear the greeting, run the task, tell its outcome."""
     greeting = client.greeted()
     if not isinstance(greeting, StartupDetails):
         raise ChannelLost(f"a task's child was greeted with a {type(greeting).__name__}")
     told = settings.read()
     arm(told.crash)
     interrupts = Interrupts(client.ask, log)
-    interrupts.install()
+    if stoppable:
+        interrupts.install()
     context = Context(greeting, client, interrupts, log, told.blobs)
     make_current(context)
     run = Run(greeting, client, interrupts, context, log, find, told.roots)

@@ -124,8 +124,9 @@ class LogHandler(logging.Handler):
     def take_over(self, channel: Channel, level: int = logging.INFO) -> None:
         """Be where `logging` goes, instead of wherever a module that was imported before sent it."""
         self.channel = channel
-        logging.root.handlers[:] = [self]
-        logging.root.setLevel(level)
+        if logging.root.handlers != [self] or logging.root.level != level:  # a keeper may have seen to it
+            logging.root.handlers[:] = [self]
+            logging.root.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record. Its arguments may not fit its message: then both are shown."""

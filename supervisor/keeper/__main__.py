@@ -4,7 +4,6 @@ Started by the supervisor with the link as an inherited fd; not for people. Impo
 this process is a page of each child.
 """
 
-import argparse
 import contextlib
 import faulthandler
 import gc
@@ -17,13 +16,15 @@ import socket
 import stat
 import sys
 import sysconfig
-import traceback
 from itertools import count
 from pathlib import Path
+from types import ModuleType
+
+import msgspec
 
 from supervisor.keeper.cgroups import Group, Groups, own_group
 from supervisor.keeper.identity import start_time
-from supervisor.keeper.link import Link, Ready, Refused
+from supervisor.keeper.link import Charge, Link, Ready, Refused
 from supervisor.keeper.loop import Keeper, catch_signals
 from supervisor.keeper.native import become_subreaper, set_dumpable
 from supervisor.keeper.plumbing import REPORT_FD, Entry, handled_signals
@@ -35,17 +36,19 @@ FLOWS = "runner.authoring"
 
 def main() -> int:
     """Serve one link; 0 when it ended as it should."""
-    options = _options()
-    os.closerange(options.link_fd + 1, 2**31 - 1)  # of who started the supervisor; programs we start would have them
+    # JSON, because `argparse` would be half a megabyte in every child.
+    charge = msgspec.json.decode(sys.argv[1], type=Charge)
+    os.closerange(charge.link_fd + 1, 2**31 - 1)  # of who started the supervisor; programs we start would have them
     nowhere = _occupy_low_fds()
-    link = Link(socket.socket(fileno=options.link_fd))
-    os.set_inheritable(options.link_fd, False)  # noqa: FBT003 - the signature is the standard library's
+    link = Link(socket.socket(fileno=charge.link_fd))
+    os.set_inheritable(charge.link_fd, False)  # noqa: FBT003 - the signature is the standard library's
     warnings: list[str] = []
-    entry = _load(options.entry, link)
+    entry = _load(charge.entry, link)
     if entry is None:
         return 1
-    for what in options.preload:
+    for what in charge.preload:
         _preload(what, warnings)
+    _rehearse(sys.modules[charge.entry.partition(":")[0]], warnings)
     nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (nofile[1], nofile[1]))
     become_subreaper()
@@ -53,27 +56,16 @@ def main() -> int:
     _prepare_streams()
     faulthandler.enable(file=2)
     faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)  # `stacks` asks by this signal
-    groups = Groups(options.cgroup) if options.cgroup else None
+    groups = Groups(charge.cgroup) if charge.cgroup else None
     home = Group(str(own_group())) if groups else None
     wakeup = catch_signals()
-    workshop = Workshop(entry, options.tmp_root, nowhere, groups, home, nofile, handled_signals(), os.environ, count(1))
+    workshop = Workshop(entry, charge.tmp_root, nowhere, groups, home, nofile, handled_signals(), os.environ, count(1))
     gc.collect()
     gc.disable()
     gc.freeze()
     link.send(Ready(os.getpid(), start_time(os.getpid()), _imported(), warnings))
-    Keeper(link, workshop, wakeup, options.orphan_grace).serve()
+    Keeper(link, workshop, wakeup, charge.orphan_grace).serve()
     return 0
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="supervisor.keeper")
-    parser.add_argument("--entry", required=True)
-    parser.add_argument("--preload", action="append", default=[])
-    parser.add_argument("--link-fd", type=int, required=True)
-    parser.add_argument("--tmp-root", required=True)
-    parser.add_argument("--cgroup", default=None)
-    parser.add_argument("--orphan-grace", type=float, default=10.0)
-    return parser.parse_args()
 
 
 def _occupy_low_fds() -> int:
@@ -91,6 +83,8 @@ def _load(name: str, link: Link) -> Entry | None:
     try:
         entry: Entry = getattr(importlib.import_module(module), attribute)
     except BaseException:  # noqa: BLE001 - an import can raise anything, SystemExit too
+        import traceback  # noqa: PLC0415 - for a keeper that ends here, and no other
+
         link.send(Refused(f"{name} cannot be imported: {traceback.format_exc(limit=-3)}"[:8000]))
         return None
     return entry
@@ -108,6 +102,14 @@ def _preload(what: str, warnings: list[str]) -> None:
         warnings.append(f"{what} could not be preloaded: {type(error).__name__}: {error}"[:2000])
     if len(os.listdir("/proc/self/task")) > before:
         warnings.append(f"{what} starts threads when it is imported, and children cannot have those: do not preload it")
+
+
+def _rehearse(module: ModuleType, warnings: list[str]) -> None:
+    """Let the entry's module do, once for all children, what each would do anew; it need not have anything to do."""
+    try:
+        getattr(module, "before_forks", int)()
+    except Exception as error:  # noqa: BLE001 - as above
+        warnings.append(f"{module.__name__} could not be made ready: {type(error).__name__}: {error}"[:2000])
 
 
 def _prepare_streams() -> None:

@@ -81,6 +81,17 @@ class SpawnRequest(msgspec.Struct, frozen=True, array_like=True):
     limits: Limits = Limits()
 
 
+class Charge(msgspec.Struct, frozen=True):
+    """What a keeper is started with, as JSON: its only argument. `KeeperSettings` says what each means."""
+
+    link_fd: int
+    entry: str
+    tmp_root: str
+    preload: tuple[str, ...] = ()
+    cgroup: str | None = None
+    orphan_grace: float = 10.0
+
+
 class Spawn(msgspec.Struct, frozen=True, array_like=True, tag="spawn"):
     """Start this child."""
 

@@ -14,6 +14,7 @@ import msgspec
 from supervisor.keeper.children import Child
 from supervisor.keeper.fosterage import MARK, mark
 from supervisor.keeper.link import (
+    Charge,
     Link,
     Packet,
     Ready,
@@ -160,10 +161,15 @@ class KeeperProcess:
 
     def _exec(self, link_fd: int) -> int:
         settings = self._settings
-        argv = [settings.python, "-m", "supervisor.keeper", "--entry", settings.entry, "--link-fd", str(LINK_FD)]
-        argv += ["--tmp-root", settings.tmp_root, "--orphan-grace", str(settings.orphan_grace_s)]
-        argv += [word for module in settings.preload for word in ("--preload", module)]
-        argv += ["--cgroup", settings.cgroup] if settings.cgroup else []
+        charge = Charge(
+            link_fd=LINK_FD,
+            entry=settings.entry,
+            tmp_root=settings.tmp_root,
+            preload=settings.preload,
+            cgroup=settings.cgroup,
+            orphan_grace=settings.orphan_grace_s,
+        )
+        argv = [settings.python, "-m", "supervisor.keeper", msgspec.json.encode(charge).decode()]
         Path(settings.tmp_root).mkdir(mode=0o700, parents=True, exist_ok=True)
         nowhere = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         link = (os.POSIX_SPAWN_DUP2, link_fd, LINK_FD)
