@@ -199,6 +199,14 @@ def relogs(talk: Talk, count: str) -> None:
     say(talk, "success")
 
 
+def poison(talk: Talk) -> None:
+    """Write to the log channel what is no record, or a strange one."""
+    lines = (b"[1,2]", b'{"event":"no level"}', b'{"level":"info","msg":"m","target":"t"}', b"null", b"\xff\xfe")
+    wrong = (b'{"level":"info","timestamp":1}', b'{"level":5}', b'{"level":"info","event":' + b"[" * 5000)
+    os.write(4, b"\n".join((*lines, *wrong, b"")))
+    say(talk, "success")
+
+
 def local(talk: Talk, count: str) -> None:
     """Round trips that need no API; the time of one, in microseconds, goes to stdout."""
     from time import perf_counter  # noqa: PLC0415 - only this child measures
@@ -290,7 +298,8 @@ def collides(talk: Talk) -> None:
 BEHAVIOURS: dict[str, Callable[..., None]] = {
     each.__name__: each
     for each in (
-        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, traced, relogs, local,
+        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, traced, relogs, poison,
+        local,
         raw, deaf_after, refused, bytewise, pipelined, unread, closes, header, collides,
     )
 }  # fmt: skip
