@@ -37,7 +37,7 @@ async def _examine(loaded: Loaded) -> MachineFacts:
         "keeper_fault": keeper_fault,
         "keeper_s": keeper_s,
         "cgroup": None if group is None else str(group),
-        "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "files": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         "slots": settings.worker.slots,
         "url": settings.api.url,
         "url_named": "api.url" in loaded.origins,

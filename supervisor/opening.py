@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import resource
 import ssl
 import stat
 import tempfile
@@ -47,6 +48,17 @@ def children_root(settings: Settings) -> Path:
     return root
 
 
+def take_open_files() -> int:
+    """Take as many fds as the machine gives, and say how many were ours before, which is what children get.
+
+    A child costs us five and more: with the usual 1,024, two hundred tasks would be the end. Children get what was
+    usual, because there are programs that close, or select among, all that they might have.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
+
+
 def _wire(settings: ApiSettings, size: int) -> Wire:
     where = address(settings.url)
     timeouts = Timeouts(settings.connect_timeout_s, settings.timeout_s)
@@ -81,7 +93,12 @@ async def office(
     options = settings.keeper
     group = cgroups.prepare() if options.cgroups else None
     wished = KeeperSettings(
-        str(tmp_root), entry=options.entry, preload=options.preload, env=child_environment(settings), cgroup=group
+        str(tmp_root),
+        entry=options.entry,
+        preload=options.preload,
+        env=child_environment(settings),
+        cgroup=group,
+        open_files=take_open_files(),
     )
     _, host, user = identity(settings)
     client, keeper, logs = client_of(settings.api), KeeperClient(wished, on_warning), LogPump(settings.logs, on_warning)

@@ -49,8 +49,9 @@ def main() -> int:
     for what in charge.preload:
         _preload(what, warnings)
     _rehearse(sys.modules[charge.entry.partition(":")[0]], warnings)
-    nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (nofile[1], nofile[1]))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    nofile = (charge.open_files or soft, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     become_subreaper()
     set_dumpable(allowed=False)
     _prepare_streams()

@@ -89,6 +89,7 @@ class Charge(msgspec.Struct, frozen=True):
     tmp_root: str
     preload: tuple[str, ...] = ()
     cgroup: str | None = None
+    open_files: int | None = None
     orphan_grace: float = 10.0
 
 

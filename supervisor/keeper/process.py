@@ -48,6 +48,8 @@ class KeeperSettings(msgspec.Struct, frozen=True):
     python: str = sys.executable
     cgroup: str | None = "auto"
     """The cgroup v2 directory for the attempts' groups; "auto" makes one where the machine lets us, None uses none."""
+    open_files: int | None = None
+    """How many files a child may have open, where the supervisor has raised that for itself; None: as many as it."""
     ready_within_s: float = 30.0
     spawn_within_s: float = 60.0
     """How long a spawn may take before the keeper counts as hung, is killed, and another is asked."""
@@ -167,6 +169,7 @@ class KeeperProcess:
             tmp_root=settings.tmp_root,
             preload=settings.preload,
             cgroup=settings.cgroup,
+            open_files=settings.open_files,
             orphan_grace=settings.orphan_grace_s,
         )
         argv = [settings.python, "-m", "supervisor.keeper", msgspec.json.encode(charge).decode()]

@@ -6,6 +6,7 @@ no process of the child's tree, no directory, no fd.
 
 import asyncio
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -154,3 +155,23 @@ def test_a_log_that_cannot_be_written_costs_its_lines_only(tmp_path: Path) -> No
     assert record.outcome is Outcome.SUCCESS
     assert record.reported
     assert any("cannot be written" in warning for warning in warnings)
+
+
+def test_a_worker_takes_the_fds_that_it_may_have_and_children_get_what_was_usual(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def scenario() -> tuple[list[Record], str]:
+        async with stage(tmp_path) as found:
+            found.api.variables["k"] = "v"
+            records = await asyncio.gather(*(found.run("read.1") for _ in range(30)))
+            workload = found.workload("t", "plain", command=["sh", "-c", "ulimit -Sn"])
+            await found.attempt(workload).run()
+            return records, found.log(workload)
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, before[1]))
+    try:
+        records, log = play(scenario())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert {record.kind for record in records} == {None}
+    assert '"100"' in log
