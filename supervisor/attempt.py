@@ -27,21 +27,22 @@ from supervisor.api import ApiError, AttemptApi
 from supervisor.arguments import ArgumentError
 from supervisor.conversation import Conversation
 from supervisor.events import Action
-from supervisor.folders import Folder, HeldForChangeError
+from supervisor.folders import HeldForChangeError
 from supervisor.handlers import error_of
 from supervisor.keeper.children import Child, Ending, SpawnError
-from supervisor.keeper.link import Kind, Scope, SpawnRequest
-from supervisor.keeper.stacks import dump_stacks, kernel_state
+from supervisor.keeper.link import Scope
+from supervisor.keeper.stacks import capture
 from supervisor.lifecycle import Lifecycle
 from supervisor.logs_records import Source
 from supervisor.machines import Do
-from supervisor.orders import Office, Order, folder_of, planned
+from supervisor.orders import Office, Order, folder_of, planned, request_of
 from supervisor.outcome import ExitContract, exit_of
-from supervisor.points import point
 from supervisor.records import Record, facts_of, greeting, occasion_of, record_of, status_of, why_of
 from supervisor.reporting import Reporter
+from supervisor.rhythm import Rhythm
 from supervisor.shipping import Shipper
 from supervisor.stopping import CAPTURE_S, KILL
+from supervisor.victims import Candidate
 
 DRAIN_S = 0.5
 """How long it may take to read what an ended child has said: it is in a buffer already."""
@@ -67,7 +68,8 @@ class Attempt:
         self._server = Reporter(self.api, self._log, self._fire, (office.hostname, office.unixname))
         self._shipper = Shipper(self.api, order.log)
         self._noted = False
-        self._folder = folder_of(order, self._note)
+        self.rhythm = Rhythm(order.workload.ti, self._loop.time())
+        self._folder = folder_of(order, self.note)
         self._plan: runtimes.SpawnPlan | None = None
         self._child: Child | None = None
         self._talk: Conversation | None = None
@@ -100,7 +102,14 @@ class Attempt:
     def stop(self, reason: StopReason, grace_s: float | None = None) -> None:
         """Have it end, with this reason. A second, shorter stop shortens the first one's patience."""
         if not self._core.finished:
+            self.rhythm.asked(self._loop.time())
             self._fire(ev.StopAsked(reason, grace_s))
+
+    def candidate(self) -> Candidate:
+        """Say what it would mean to stop it for its memory."""
+        memory = 0 if self._child is None else peeking.resident(self._child.pid)
+        again = self._core.checkpoint or self._core.retries_left
+        return Candidate(again, self.rhythm.saves > 0, memory, self.rhythm.since(self._loop.time()))
 
     # --- the core and its actions ---------------------------------------------------------------------------------
 
@@ -154,12 +163,12 @@ class Attempt:
     def _do_signal(self, action: Action) -> None:
         if self._child is not None and self._plan is not None:
             group = Scope.GROUP if self._plan.stops_group else Scope.LEADER
-            self._note("warning", "the child is sent a signal", signal=action.signal, why=occasion_of(self._core))
+            self.note("warning", "the child is sent a signal", signal=action.signal, why=occasion_of(self._core))
             self._office.keeper.kill(self._child, action.signal, Scope.TREE if action.signal == KILL else group)
 
     def _do_capture(self, _: Action) -> None:
         if self._child is not None:
-            self._go(self._capture(self._child))
+            self._go(capture(self._child, self.note, CAPTURE_S))
 
     def _do_look(self, _: Action) -> None:
         """Whether the child has read its greeting: then nothing of ours waits in its socket."""
@@ -221,18 +230,13 @@ class Attempt:
     async def _spawn(self) -> None:
         try:
             plan = self._plan = await planned(self._order, self, self._server.context, self._folder)
-            kind = Kind.PYTHON if plan.forks else Kind.EXEC
-            order = self._order
-            request = SpawnRequest(
-                str(self.ti_id), kind, plan.argv, dict(plan.env), plan.cwd, plan.frames, order.limits
-            )
-            child = self._child = await self._office.keeper.spawn(request)
+            child = self._child = await self._office.keeper.spawn(request_of(self._order, plan))
         except HeldForChangeError as change:
             await self.speak(CheckpointTask(datetime.now(UTC), hold=str(change)))
             self._fire(ev.Unspawned())
         except (SpawnError, ArgumentError, ApiError, runtimes.UnfitError, OSError) as error:
             self._why = str(error)
-            self._note("error", "the child could not be started", why=self._why)
+            self.note("error", "the child could not be started", why=self._why)
             self._fire(ev.Unspawned())
         else:
             self._connect(child, plan)
@@ -242,7 +246,7 @@ class Attempt:
         if self._folder is not None:
             self._go(self._folder.watch(self, self._order.every_s))
         for warning in child.warnings:
-            self._note("warning", warning)
+            self.note("warning", warning)
         self._log.attach(child.stdout_fd, Source.STDOUT)
         self._log.attach(child.stderr_fd, Source.STDERR)
         if child.frames_fd is not None and child.logs_fd is not None:
@@ -256,11 +260,7 @@ class Attempt:
         if not self.released.done():
             self._exited = self._loop.time()
             self._free()
-        self._settle(child) if self._folder is None else self._go(self._adopt(self._folder, child))
-
-    async def _adopt(self, folder: Folder, child: Child) -> None:
-        await folder.keep(self)  # what it has left there counts when its end is judged
-        self._settle(child)
+        self._settle(child) if self._folder is None else self._go(self._folder.close(self, child, self._settle))
 
     def _free(self) -> None:
         if not self.released.done():
@@ -280,10 +280,6 @@ class Attempt:
         contract = ExitContract(zero_is_success=False) if self._plan is None else self._plan.contract
         self._fire(ev.Exited(exit_of(code, number, contract, out_of_memory=oom)))
 
-    async def _capture(self, child: Child) -> None:
-        if not await dump_stacks(child, CAPTURE_S):
-            self._note("warning", "where the child stands", threads=kernel_state(child.pid))
-
     # --- what is heard of the child (conversation.Listener) -------------------------------------------------------
 
     def heard(self) -> None:
@@ -298,12 +294,12 @@ class Attempt:
     def broke(self, fault: RemoteProtocolError) -> None:
         """It broke the protocol: this attempt fails, and only this one."""
         self._why = f"{type(fault).__name__}: {fault}"
-        self._note("error", "the child broke the protocol", why=self._why)
+        self.note("error", "the child broke the protocol", why=self._why)
         self._fire(ev.Broke())
 
     def unreadable(self, event: Unreadable) -> None:
         """A question was refused."""
-        self._note("warning", "a question could not be read", why=f"{type(event.fault).__name__}: {event.fault}")
+        self.note("warning", "a question could not be read", why=f"{type(event.fault).__name__}: {event.fault}")
 
     # --- what its questions reach (answers.Desk) ------------------------------------------------------------------
 
@@ -311,15 +307,13 @@ class Attempt:
         """Take the task's word: the first one that the server accepts stands."""
         state = TaskInstanceState(getattr(message, "state"))  # noqa: B009 - every terminal message has one
         if not any(action.do is Do.TELL for action in self._fire(ev.Spoke(state))):
-            self._note("warning", "a further terminal message is refused", state=state, said=self._core.said)
+            self.note("warning", "a further terminal message is refused", state=state, said=self._core.said)
             text = f"this attempt ends as {self._core.said or 'the server said'}: {state} comes too late"
             return ErrorResponse(ErrorType.GENERIC_ERROR, {"status_code": 409, "message": text, "detail": None})
-        point("worker.end.heard")
         try:
             if isinstance(message, CheckpointTask) and not self.extended and (message.data or message.blob):
                 await record_checkpoint(self, message)
             refused = await self._server.end(telling.said(message, datetime.now(UTC), extended=self.extended))
-            point("worker.end.told")
         except Exception:  # it was not told, whatever kept it; the task may say something else
             self._fire(ev.Declined())
             raise
@@ -335,6 +329,7 @@ class Attempt:
 
     def saved(self) -> None:
         """Note a checkpoint."""
+        self.rhythm.saved(self._loop.time())
         self._fire(ev.Saved())
 
     def stop_request(self) -> StopRequest | None:
@@ -365,8 +360,9 @@ class Attempt:
         if self._talk is not None:
             await self._talk.wait()
         record = self._record(ending)
+        self.rhythm.ended(self._loop.time())
         # A failure of which the task said nothing is worth a request to the server, were it only one.
-        say, level = (self._log.say, "info") if record.kind is None else (self._note, "error")
+        say, level = (self._log.say, "info") if record.kind is None else (self.note, "error")
         say(level, "the attempt ended", **facts_of(record))
         for task in self._tasks:
             task.cancel()
@@ -396,6 +392,7 @@ class Attempt:
             log_bytes=self._log.totals.read_bytes,
         )
 
-    def _note(self, level: str, event: str, **fields: object) -> None:
+    def note(self, level: str, event: str, **fields: object) -> None:
+        """Put a line of ours into its log."""
         self._noted = True
         self._log.say(level, event, **fields)

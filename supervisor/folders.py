@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -35,6 +35,8 @@ HALF = (".tmp", ".part")
 PROGRESS = "progress"
 TRIES = 3
 DIGITS = 16
+
+EndT = TypeVar("EndT")
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -104,6 +106,11 @@ class Folder:
                     await asyncio.to_thread(_blobs().sweep, self._place, before, self._records)
             except (ApiError, OSError, _blobs().BlobStoreAbsent) as error:
                 self._note("error", "the checkpoint directory could not be kept", why=str(error))
+
+    async def close(self, desk: Desk, child: EndT, judge: Callable[[EndT], None]) -> None:
+        """Record what is left there before its child's end is judged: it counts."""
+        await self.keep(desk)
+        judge(child)
 
     async def forget(self) -> None:
         """Remove it: what counts is in the store."""

@@ -15,7 +15,7 @@ from supervisor.deadlines import Limits as Deadlines
 from supervisor.events import Policy
 from supervisor.folders import Folder
 from supervisor.keeper.client import KeeperClient
-from supervisor.keeper.link import Limits
+from supervisor.keeper.link import Kind, Limits, SpawnRequest
 from supervisor.logs import LogPump
 from supervisor.paths import quote
 from supervisor.retrying import RetryPolicy
@@ -111,6 +111,13 @@ def _name(part: str) -> str:
     """Give one name of a path: quoted, so that no id leads anywhere else, and of a length that file systems take."""
     quoted = quote(part)
     return quoted if len(quoted) <= NAME_CAP else quoted[:NAME_CAP]
+
+
+def request_of(order: Order, plan: runtimes.SpawnPlan) -> SpawnRequest:
+    """Give what the keeper is asked."""
+    kind = Kind.PYTHON if plan.forks else Kind.EXEC
+    ti_id = str(order.workload.ti.id)
+    return SpawnRequest(ti_id, kind, plan.argv, dict(plan.env), plan.cwd, plan.frames, order.limits)
 
 
 def folder_of(order: Order, note: Callable[..., None]) -> Folder | None:

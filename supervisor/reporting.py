@@ -14,6 +14,7 @@ from supervisor import events as ev
 from supervisor.api import ApiAway, ApiRefused, AttemptApi
 from supervisor.heartbeat import Word, meaning
 from supervisor.logs import AttemptLog
+from supervisor.points import point
 from supervisor.retrying import CONFLICTS
 from supervisor.telling import Body
 
@@ -67,8 +68,10 @@ class Reporter:
 
     async def end(self, body: Body) -> ApiRefused | None:
         """Tell an end until it is answered. A conflict with our own earlier call, or with the same end, is success."""
+        point("worker.end.heard")
         try:
             await self._api.end(body)
+            point("worker.end.told")
         except ApiRefused as refused:
             if not refused.own and refused.why.previous_state != body["state"]:
                 self._log.say("error", "the server refuses the end", state=body["state"], why=str(refused))

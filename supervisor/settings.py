@@ -98,6 +98,12 @@ class CheckpointSettings(_Section, frozen=True):
     """A folder, or a URL of an object store (extra `fsspec`). Empty: `blobs` in the state directory."""
     every_s: float = 1.0
     """How often a plain program's checkpoint directory is looked at."""
+    memory_pressure: float = 40.0
+    """Above this percentage of stalled time (PSI, `full avg10`) one attempt is asked to yield; 0 never asks."""
+    notice: str = ""
+    """Where it is said when this machine ends: a file, an http address, or `module:function`."""
+    notice_every_s: float = 5.0
+    """How often that is looked at."""
 
 
 class KeeperOptions(_Section, frozen=True):

@@ -8,6 +8,7 @@ else: what is owed to the server is told all the same.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from protocol.http.workloads import ExecuteTask
@@ -16,11 +17,17 @@ from supervisor.api import ApiRefused
 from supervisor.attempt import Attempt
 from supervisor.orders import Office, order_of
 from supervisor.records import Record
+from supervisor.rhythm import ask_in, shortfall
 from supervisor.settings import Settings
 from supervisor.shipping import EVERY_S
 from supervisor.sources import Source
+from supervisor.victims import choose
+from supervisor.watching import noticed, pressed, remember, remembered
 
 T = TypeVar("T")
+
+TIMES = "checkpoint-times.json"
+"""In the state directory: how long tasks took to come to a checkpoint."""
 
 URGENT_S = 2.0
 """What a second stop leaves a task."""
@@ -49,6 +56,9 @@ class Worker:
         self._room = asyncio.Event()
         self._draining = asyncio.Event()
         self._reason = StopReason.DRAIN
+        self._ends: float | None = None
+        """When this machine ends, where that is known."""
+        self._times = remembered(settings.state_dir / TIMES)
 
     @property
     def draining(self) -> bool:
@@ -57,24 +67,55 @@ class Worker:
 
     async def run(self) -> None:
         """Work until there is nothing more to do."""
-        shipping = asyncio.create_task(self._ship())
+        options = self._settings.checkpoints
+        beside = [self._ship(), pressed(options.memory_pressure, self._yield_one)]
+        beside += [self._notice(options.notice)] if options.notice else []
+        tasks = [asyncio.create_task(each) for each in beside]
         try:
             while not self.draining and await self._work():
                 pass
             await self._source.close()
             await self._settle()
         finally:
-            shipping.cancel()
-            for task in self.attempts.values():
+            for task in (*tasks, *self.attempts.values()):
                 task.cancel()
+            remember(self._settings.state_dir / TIMES, self._times)
 
     def drain(self, reason: StopReason = StopReason.DRAIN, grace_s: float | None = None) -> None:
         """Stop claiming, and stop all attempts. Again: the same, with little patience."""
-        again = self.draining
-        self._reason = reason
+        again = self._draining.is_set() and self._ends is None
+        self._reason, self._ends = reason, None
         self._draining.set()
         for attempt in [*self.attempts]:
-            attempt.stop(reason, min(grace_s or URGENT_S, URGENT_S) if again else grace_s)
+            self._stop(attempt, min(grace_s or URGENT_S, URGENT_S) if again else grace_s)
+
+    def end_at(self, left_s: float) -> None:
+        """Stop claiming, and ask each attempt so late that it fits in before this machine ends, and no later."""
+        loop, graces = asyncio.get_running_loop(), self._settings.graces
+        left_s = max(0.0, left_s - graces.worker_margin_s - graces.task_margin_s)
+        self._reason, self._ends = StopReason.EVICT, loop.time() + left_s
+        self._draining.set()
+        for attempt in [*self.attempts]:
+            delay = ask_in(self._times.needed(attempt.rhythm), left_s, graces.task_s)
+            loop.call_later(delay, self._stop, attempt, left_s - delay)
+
+    def _stop(self, attempt: Attempt, grace_s: float | None) -> None:
+        least = self._settings.graces.task_s if grace_s is None else min(grace_s, self._settings.graces.task_s)
+        if (why := shortfall(self._times.needed(attempt.rhythm), least)) is not None:
+            attempt.note("warning", "the stop may be too short", why=why)
+        attempt.stop(self._reason, grace_s)
+
+    def _yield_one(self) -> bool:
+        victim = choose({each: each.candidate() for each in self.attempts if not each.rhythm.stopping})
+        if victim is not None:
+            victim.note("warning", "memory is short, and this attempt is asked to yield")
+            victim.stop(StopReason.MEMORY_PRESSURE)
+        return victim is not None
+
+    async def _notice(self, where: str) -> None:
+        moment = await noticed(where, self._settings.checkpoints.notice_every_s, self._settings.graces.pod_s)
+        self._on_fault(f"this machine ends at {moment.isoformat()}: no more is claimed, and attempts are asked in time")
+        self.end_at((moment - datetime.now(UTC)).total_seconds())
 
     async def _work(self) -> bool:
         """Fill what is free: whether there may be more to do."""
@@ -121,7 +162,7 @@ class Worker:
         attempt.released.add_done_callback(self._freed)
         self.attempts[attempt] = asyncio.create_task(self._attend(attempt))
         if self.draining:
-            attempt.stop(self._reason)
+            self._stop(attempt, None)
 
     def _freed(self, _: object) -> None:
         self._busy -= 1
@@ -133,6 +174,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a fault of ours in one attempt is not to end the others
             self._on_fault(f"attempt {attempt.ti_id}: {type(error).__name__}: {error}")
         finally:
+            self._times.learn(attempt.rhythm)
             self.attempts.pop(attempt, None)
 
     async def _settle(self) -> None:
@@ -142,7 +184,8 @@ class Worker:
         while self.attempts:
             if self.draining and began is None:
                 began = loop.time()
-            left = None if began is None else began + self._settings.graces.worker_s - loop.time()
+            last = None if began is None else max(began, self._ends or began) + self._settings.graces.worker_s
+            left = None if last is None else last - loop.time()
             if left is not None and left <= 0:
                 self.undelivered = len(self.attempts)
                 return

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 
 from supervisor.keeper.children import Child
 from supervisor.keeper.identity import read_small
@@ -78,3 +79,9 @@ def _is_pending(pid: int) -> bool:
 
 def _field(status: str, name: str) -> str:
     return next((line.partition(":")[2].strip() for line in status.splitlines() if line.startswith(f"{name}:")), "")
+
+
+async def capture(child: Child, note: Callable[..., None], within_s: float) -> None:
+    """Have a child write where it stands into its log; where it does not, write what the kernel knows of it."""
+    if not await dump_stacks(child, within_s):
+        note("warning", "where the child stands", threads=kernel_state(child.pid))

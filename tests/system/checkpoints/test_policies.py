@@ -1,5 +1,6 @@
 """Proof 4: when a record cannot be resumed from, what happens is what the policy says, and the timeline says why."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,18 @@ def test_a_checkpoint_directory_moves_to_another_machine_without_what_is_half_wr
         assert place.live.people("POST", f"/task-instances/{held['id']}/resume").status_code == 200
         assert place.end() == "success"
         assert list((tmp_path / "one" / "checkpoints").rglob("good")) == []
+
+
+# --- notices ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_machine_that_is_said_to_end_stops_its_attempts_in_time(tmp_path: Path) -> None:
+    with world(tmp_path) as place:
+        notice = tmp_path / "ends"
+        submit(place, "filed", conf={"stop_at": 3}, grace_s=1.0)
+        machine = place.machine(TASKHAND_CHECKPOINTS_NOTICE=str(notice), TASKHAND_CHECKPOINTS_NOTICE_EVERY_S="0.05")
+        assert place.work.until(2)
+        notice.write_text((datetime.now(UTC) + timedelta(seconds=6)).isoformat())
+        assert machine.process.wait(20) == 0
+        place.until("filed", "checkpointed", "queued")
+        assert any(event["detail"] == {"stop": "evict", "resume_from": "latest"} for event in place.story("filed"))
