@@ -15,7 +15,7 @@ from protocol.messages.startup import LiteralArgBinding, MappedArgBinding, Start
 from runner.access import RETURN_VALUE
 from runner.client import Client
 from runner.context import Context
-from runner.faults import AskError, ChannelGarbled, ChannelLost
+from runner.faults import AskError, ChannelGarbled, ChannelLost, QuestionFailed
 from runner.interrupts import Interrupts
 from runner.logs import Log
 from runner.outcomes import Exit, Failed, Interrupted, Outcome, Raised, Returned, Saved, outcome_of, terminal
@@ -99,6 +99,9 @@ def push(run: Run) -> None:
         run.context.xcom.set(RETURN_VALUE, run.value, mapped_length=length)
     except LocalProtocolError as error:
         raise TypeError(f"what the task returned cannot be handed on: {error}") from error
+    except QuestionFailed as error:  # too long for the server, or no JSON, or the server is ill: the error says which
+        error.args = (f"what the task returned could not be handed on: {error}",)
+        raise
 
 
 STEPS: tuple[Callable[[Run], None], ...] = (clear, load, bind, call, push)

@@ -2,7 +2,7 @@
 
 A log is a file here first, and what the server has is a prefix of it. What was added is sent from time to time while
 the attempt runs, and the rest at its end, each part with the offset it begins at; so a part that is sent again, after
-an answer that was lost or by another worker, adds nothing. A log that cannot be sent is still here, and says so.
+an answer that was lost or by another worker, adds nothing. A log that cannot be sent is still here.
 """
 
 import asyncio

@@ -32,6 +32,7 @@ from protocol.messages.xcoms import (
 from runner.client import Client
 from runner.context import Context
 from runner.execute import Run, bind, call, clear, load, push, tell, wants_context
+from runner.faults import QuestionFailed
 from runner.interrupts import Interrupts
 from runner.logs import Channel, Log
 from runner.outcomes import Exit, Interrupted, Returned, Stop
@@ -212,6 +213,17 @@ def test_push_says_that_it_is_the_value_which_cannot_be_handed_on(on: Callable[.
     bench.run.value = object()
     with pytest.raises(TypeError, match="what the task returned cannot be handed on"):
         push(bench.run)
+
+
+def test_push_says_so_too_when_it_is_the_server_that_does_not_take_it() -> None:
+    detail = {"status_code": 413, "message": "Request Entity Too Large"}
+    other = Peer(lambda _: ErrorResponse(ErrorType.API_SERVER_ERROR, detail)).start()
+    bench = Bench(other, greeting())
+    bench.run.value = "long"
+    with pytest.raises(QuestionFailed, match=r"what the task returned could not be handed on: .* \(status 413\)"):
+        push(bench.run)
+    bench.close()
+    other.close()
 
 
 def test_tell_tells_once(on: Callable[..., Bench]) -> None:
