@@ -62,6 +62,7 @@ def before_forks() -> None:
     """Make ready what all children have in common: what a keeper calls, once, when it has imported everything."""
     for _ in range(rehearsal.TIMES):
         rehearsal.rehearse(play)
+    HANDLER.take_over(Channel(-1))  # a child then only puts its own channel there
 
 
 def play(client: Client, log: Log, find: Find, *, stoppable: bool = True) -> int:
