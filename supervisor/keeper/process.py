@@ -52,7 +52,7 @@ class KeeperSettings(msgspec.Struct, frozen=True):
     """How many files a child may have open, where the supervisor has raised that for itself; None: as many as it."""
     ready_within_s: float = 30.0
     spawn_within_s: float = 60.0
-    """How long a spawn may take before the keeper counts as hung, is killed, and another is asked."""
+    """How long it may say nothing while a spawn waits, before it counts as hung, is killed, and another is asked."""
     stop_within_s: float = 10.0
     orphan_grace_s: float = 10.0
     """How long children get between SIGTERM and SIGKILL when the supervisor has gone and nobody adopts them."""
@@ -89,6 +89,7 @@ class KeeperProcess:
         self._first_word: asyncio.Future[Ready | Refused | None] = self._loop.create_future()
         self._ended: asyncio.Future[int] = self._loop.create_future()
         self._pidfd = -1
+        self._heard_at = self._loop.time()
         self._link: Link | None = None
 
     async def start(self) -> Ready:
@@ -145,6 +146,10 @@ class KeeperProcess:
             if (now.st_mtime_ns, now.st_ino) != (mtime_ns, inode):
                 changed.append(path)
         return changed
+
+    def patience_s(self, since: float) -> float:
+        """Give how much longer it may be silent, about a wish of that moment or any other, before it counts as hung."""
+        return max(since, self._heard_at) + self._settings.spawn_within_s - self._loop.time()
 
     def retire(self) -> None:
         """Let it end when its last child has."""
@@ -205,6 +210,7 @@ class KeeperProcess:
 
     def _take(self, packet: Packet) -> None:
         message = read_by_supervisor.decode(packet.data)
+        self._heard_at = self._loop.time()
         if isinstance(message, Ready | Refused):
             self._said(message)
         else:

@@ -12,6 +12,7 @@ import pytest
 
 from supervisor.keeper import cgroups
 from supervisor.keeper.client import Child, KeeperClient, KeeperError, Kind, Scope, SpawnError, SpawnRequest
+from supervisor.keeper.process import KeeperProcess
 from supervisor.keeper.reserve import FDS_PER_CHILD, FdReserve
 from tests.supervisor.keeper.test_trees import DAEMON
 from tests.supervisor.keeper.world import (
@@ -129,6 +130,15 @@ async def test_a_keeper_that_hangs_is_replaced_and_its_children_are_not_lost(tmp
         assert (await running.wait()).code == 42
         for one in (child, running):
             one.close_channel_ends()
+
+
+@in_loop
+async def test_a_keeper_that_says_anything_is_not_hung_however_long_a_wish_waits(tmp_path: Path) -> None:
+    process = KeeperProcess(settings(tmp_path), lambda *_: None, lambda _: None, FdReserve())
+    long_ago = asyncio.get_running_loop().time() - 1_000
+    await process.start()
+    assert 50 < process.patience_s(long_ago) <= 60
+    await process.end_now()
 
 
 @in_loop
