@@ -77,7 +77,7 @@ async def _prune(deck: Deck, retention: Retention) -> None:
     while True:
         try:
             pruned = await deck.store.prune(retention, datetime.now(UTC))
-            deck.logbook.prune(pruned.runs)
+            await asyncio.to_thread(deck.logbook.prune, pruned.runs)
             if len(pruned.runs) >= retention.limit:
                 await asyncio.sleep(0)
                 continue

@@ -6,7 +6,8 @@ import msgspec
 from server.commands.calling import PeopleApi, path, people_api, resolve, with_server
 from server.commands.showing import in_terminal
 
-WAIT_S = 20.0
+WAIT_S = 5.0
+"""An end without a word more is noticed when the wait for one is over."""
 COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "bright_black"}
 
 

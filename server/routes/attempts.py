@@ -1,5 +1,6 @@
 """Task instances and their attempts, as people see them and act on them."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from litestar import Response, get, post
@@ -30,6 +31,9 @@ from server.views import attempt_summary, instance_summary, timeline_event
 
 NEXT, COMPLETE = "taskhand-log-next", "taskhand-log-complete"
 CHUNK = 1024 * 1024
+SETTLES_S = 3.0
+"""So long after an attempt's end nothing more comes to its log: workers send the rest when the process is gone."""
+LONG_AGO = timedelta(minutes=1)
 
 
 @get("/task-instances", opt=PEOPLE, responses=refusals(), summary="List task instances")
@@ -124,19 +128,22 @@ async def log(
 ) -> Response[bytes]:
     """Give a range of the log. Two headers say where the next begins, and whether the attempt is over.
 
-    With `wait_s`, an answer that would be empty waits for the log to grow: that is how it is followed.
+    With `wait_s`, an answer that would be empty waits for the log to grow: that is how it is followed. The last of a
+    log comes after its attempt's end was told, so who follows hears that it is complete when nothing has come for a
+    while after that.
     """
     deck = request.deck
     attempt, _ = await _attempt(request, ti_id)
     name = LogName(attempt.dag_id, attempt.run_id, attempt.task_id, attempt.map_index, attempt.id)
     over = _over(attempt)
+    settled = over and (not wait_s or request.now - (attempt.end_date or request.now) > LONG_AGO)
     found = deck.logbook.read(name, offset, limit)
-    if not found and not over and wait_s:
-        await deck.closing.unless(deck.logbook.growth(name, offset, wait_s))
-        over = _over((await _attempt(request, ti_id))[0])
+    if wait_s and not found and not settled:
+        await deck.closing.unless(deck.logbook.growth(name, offset, min(wait_s, SETTLES_S) if over else wait_s))
         found = deck.logbook.read(name, offset, limit)
+        settled = over and not found
     end = offset + len(found)
-    complete = over and end >= deck.logbook.size(name)
+    complete = settled and end >= deck.logbook.size(name)
     return Response(found, headers={NEXT: str(end), COMPLETE: "true" if complete else "false"})
 
 

@@ -1,5 +1,6 @@
 """Logs: uploaded in chunks, read in ranges, followed."""
 
+from datetime import UTC, datetime
 from threading import Thread
 
 import pytest
@@ -44,6 +45,21 @@ def test_a_log_is_followed(server: Live) -> None:
     attempt.own("PUT", "log?offset=0", content=b"news\n")
     reader.join(30)
     assert heard == [(b"news\n", 5, False)]
+
+
+def test_what_comes_after_the_end_is_followed_too(server: Live) -> None:
+    attempt = server.attempt()
+    attempt.own("PUT", "log?offset=0", content=b"one\n")
+    attempt.end("success", end_date=datetime.now(UTC).isoformat())
+    assert read(server, attempt.id, wait_s=20) == (b"one\n", 4, False)
+    heard: list[tuple[bytes, int, bool]] = []
+    reader = Thread(target=lambda: heard.append(read(server, attempt.id, offset=4, wait_s=20)))
+    reader.start()
+    attempt.own("PUT", "log?offset=4", content=b"last\n")
+    reader.join(30)
+    assert heard == [(b"last\n", 9, False)]
+    assert read(server, attempt.id, offset=9, wait_s=0.1) == (b"", 9, True)
+    assert read(server, attempt.id, offset=9) == (b"", 9, True)
 
 
 @pytest.mark.parametrize("query", ["", "?offset=-1", "?offset=x"])
