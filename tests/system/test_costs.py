@@ -17,7 +17,7 @@ from tests.system.world import play, stage
 pytestmark = pytest.mark.slow
 
 ATTEMPTS = 20
-RUNNER = {"keeper.entry": "runner.child:main"}
+RUNNER = {"keeper.entry": "runner.child:main", "limits.heartbeat_s": 10.0, "api.timeout_s": 30.0}
 
 
 def faults_of_children(pid: int) -> int:
@@ -42,7 +42,7 @@ def test_a_no_op_attempt_is_two_requests_one_question_and_few_pages(tmp_path: Pa
     calls, records, faults = play(scenario())
     assert calls == ["run", "state"] * ATTEMPTS
     assert {(record.outcome, record.questions) for record in records} == {("success", 1)}
-    assert faults < 950, "780 when this was written; without the keeper's rehearsal, 980"
+    assert faults < 1000, "840 when this was written; without the keeper's rehearsal, some 200 more"
 
 
 @pytest.mark.parametrize(
