@@ -92,14 +92,8 @@ async def office(
     tmp_root = children_root(settings)
     options = settings.keeper
     group = cgroups.prepare() if options.cgroups else None
-    wished = KeeperSettings(
-        str(tmp_root),
-        entry=options.entry,
-        preload=options.preload,
-        env=child_environment(settings),
-        cgroup=group,
-        open_files=take_open_files(),
-    )
+    env, files = child_environment(settings), take_open_files()
+    wished = KeeperSettings(str(tmp_root), options.entry, options.preload, env, cgroup=group, open_files=files)
     _, host, user = identity(settings)
     client, keeper, logs = client_of(settings.api), KeeperClient(wished, on_warning), LogPump(settings.logs, on_warning)
     try:
