@@ -35,7 +35,7 @@ from supervisor.keeper.stacks import capture
 from supervisor.lifecycle import Lifecycle
 from supervisor.logs_records import Source
 from supervisor.machines import Do
-from supervisor.orders import Office, Order, folder_of, planned, request_of
+from supervisor.orders import Office, Order, folder_of, page_of, planned, request_of
 from supervisor.outcome import ExitContract, exit_of
 from supervisor.records import Record, facts_of, greeting, occasion_of, record_of, status_of, why_of
 from supervisor.reporting import Reporter
@@ -65,7 +65,8 @@ class Attempt:
         self._loop = asyncio.get_running_loop()
         self._core = Lifecycle(order.policy, workload.ti.id.bytes)
         self._log = office.logs.open(order.log)
-        self._server = Reporter(self.api, self._log, self._fire, (office.hostname, office.unixname))
+        self._page = page_of(office, order, extended=self.extended)
+        self._server = Reporter(self.api, self._log, self._fire, (office.hostname, office.unixname), self._page)
         self._shipper = Shipper(self.api, order.log)
         self._noted = False
         self.rhythm = Rhythm(order.workload.ti, self._loop.time())
@@ -73,7 +74,7 @@ class Attempt:
         self._plan: runtimes.SpawnPlan | None = None
         self._child: Child | None = None
         self._talk: Conversation | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._armed = 0.0
         self._began = self._loop.time()
@@ -91,6 +92,7 @@ class Attempt:
         self._fire(ev.Begun())
         try:
             await self._finished
+            self._page.over()
             return await self._conclude()
         finally:
             if self._timer is not None:
@@ -136,12 +138,12 @@ class Attempt:
         if not self._core.finished:
             self._fire(ev.Tick())
 
-    def _go(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _go(self, coroutine: Coroutine[Any, Any, object]) -> None:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._went)
 
-    def _went(self, task: "asyncio.Task[None]") -> None:
+    def _went(self, task: "asyncio.Task[Any]") -> None:
         """A fault of ours ends the attempt's supervision loudly; it is never waited for in silence."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not self._finished.done():
@@ -192,7 +194,7 @@ class Attempt:
         assert found is not None  # noqa: S101 - the core decides before it asks for the report
         why = why_of(self._core, self._child, self._why)
         body = telling.verdict(found, datetime.now(UTC), why=why, reason=self._core.reason, extended=self.extended)
-        self._go(self._report(body))
+        self._go(self._server.end(body, found.row))
 
     def _do_beat(self, _: Action) -> None:
         self._go(self._server.beat(self._pid))
@@ -231,6 +233,7 @@ class Attempt:
         try:
             plan = self._plan = await planned(self._order, self, self._server.context, self._folder)
             child = self._child = await self._office.keeper.spawn(request_of(self._order, plan))
+            self._page.spawned(child)
         except HeldForChangeError as change:
             await self.speak(CheckpointTask(datetime.now(UTC), hold=str(change)))
             self._fire(ev.Unspawned())
@@ -329,6 +332,7 @@ class Attempt:
 
     def saved(self) -> None:
         """Note a checkpoint."""
+        self._page.saved()
         self.rhythm.saved(self._loop.time())
         self._fire(ev.Saved())
 
@@ -349,9 +353,6 @@ class Attempt:
         self._log.masker.add(value)
 
     # --- the end --------------------------------------------------------------------------------------------------
-
-    async def _report(self, body: telling.Body) -> None:
-        await self._server.end(body)
 
     async def _conclude(self) -> Record:
         if self._timer is not None:

@@ -17,6 +17,22 @@ SKEW_S = 5.0
 SLOW_S = 5.0
 
 
+class JournalFacts(Struct, frozen=True):
+    """What is in the journal of the state directory. A fault is a text: it cannot be read, or is of a newer version."""
+
+    fault: str | None = None
+    segments: int = 0
+    size: int = 0
+    torn: int = 0
+    damage: int = 0
+    """Records that were whole once."""
+    undelivered: int = 0
+    running: int = 0
+    """Attempts without an outcome."""
+    holder: str | None = None
+    """The worker that has it open."""
+
+
 class MachineFacts(Struct, frozen=True):
     """All that the check-up looks at. A fault is a text; None is none."""
 
@@ -28,6 +44,7 @@ class MachineFacts(Struct, frozen=True):
     url: str
     url_named: bool
     """Whether somebody said which server."""
+    journal: JournalFacts = JournalFacts()
     server_fault: str | None = None
     skew_s: float | None = None
     token_given: bool = False
@@ -36,7 +53,7 @@ class MachineFacts(Struct, frozen=True):
 
 def check_up(facts: MachineFacts) -> list[Finding]:
     """Give every finding, good ones too."""
-    return [_keeper(facts), _cgroup(facts), _files(facts), *_server(facts)]
+    return [_keeper(facts), _cgroup(facts), _files(facts), _journal(facts.journal), *_server(facts)]
 
 
 def _keeper(facts: MachineFacts) -> Finding:
@@ -61,6 +78,23 @@ def _files(facts: MachineFacts) -> Finding:
         message = f"{facts.files} open files for {facts.slots} slots, which may need {needed}: raise ulimit -n"
         return Finding("open files", Level.PROBLEM, message)
     return Finding("open files", Level.OK, str(facts.files))
+
+
+def _journal(facts: JournalFacts) -> Finding:
+    if facts.fault is not None:
+        return Finding("journal", Level.PROBLEM, facts.fault)
+    size = f"{facts.segments} segments, {facts.size} bytes"
+    if facts.damage:
+        message = f"{facts.damage} damaged records in {size}: the disk has not kept what it was given"
+        return Finding("journal", Level.PROBLEM, message)
+    if facts.holder is not None:
+        message = f"{size}, {facts.undelivered} undelivered, {facts.running} running: {facts.holder}"
+        return Finding("journal", Level.OK, message)
+    if facts.undelivered or facts.running:
+        owed = f"{facts.undelivered} outcomes undelivered, {facts.running} attempts lost"
+        return Finding("journal", Level.NOTE, f"{owed}: the next worker tells the server (worker outbox lists them)")
+    torn = f", {facts.torn} bytes of a torn tail" if facts.torn else ""
+    return Finding("journal", Level.OK, f"{size}{torn}, nothing undelivered" if facts.segments else "none yet")
 
 
 def _server(facts: MachineFacts) -> Iterator[Finding]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from protocol.http.workloads import ClaimRequest
 from supervisor.api import ApiAway, ApiError, Call, Client, Token
-from supervisor.checkup import MachineFacts
+from supervisor.checkup import JournalFacts, MachineFacts
 from supervisor.http1 import Answer
+from supervisor.journal_files import JournalError, folder_of, holder, read
 from supervisor.keeper import cgroups
 from supervisor.keeper.client import KeeperClient, KeeperError, KeeperSettings
 from supervisor.opening import client_of
@@ -41,6 +42,7 @@ async def _examine(loaded: Loaded) -> MachineFacts:
         "slots": settings.worker.slots,
         "url": settings.api.url,
         "url_named": "api.url" in loaded.origins,
+        "journal": await asyncio.to_thread(_journal, settings),
     }
     client = client_of(settings.api)
     try:
@@ -53,6 +55,25 @@ async def _examine(loaded: Loaded) -> MachineFacts:
         return MachineFacts(**facts, skew_s=skew_s, token_given=token is not None, token_fault=fault)
     finally:
         await client.close()
+
+
+def _journal(settings: Settings) -> JournalFacts:
+    folder = folder_of(settings.state_dir)
+    try:
+        found, held = read(folder), holder(folder)
+    except JournalError as error:
+        return JournalFacts(fault=str(error))
+    entries = found.story.entries.values()
+    undelivered = sum(entry.owed is not None for entry in entries)
+    return JournalFacts(
+        segments=len(found.segments),
+        size=found.size,
+        torn=found.torn,
+        damage=len(found.damage),
+        undelivered=undelivered,
+        running=len(entries) - undelivered,
+        holder=None if held is None else f"worker {held.name} (pid {held.pid}) has it",
+    )
 
 
 async def _keeper(settings: Settings) -> tuple[str | None, float]:

@@ -14,9 +14,11 @@ from supervisor.arguments import resolve
 from supervisor.deadlines import Limits as Deadlines
 from supervisor.events import Policy
 from supervisor.folders import Folder
+from supervisor.journal_writer import Journal
 from supervisor.keeper.client import KeeperClient
 from supervisor.keeper.link import Kind, Limits, SpawnRequest
 from supervisor.logs import LogPump
+from supervisor.pages import Page, Title
 from supervisor.paths import quote
 from supervisor.retrying import RetryPolicy
 from supervisor.settings import Settings, SettingsError
@@ -39,6 +41,8 @@ class Office(Struct, frozen=True):
     patience: RetryPolicy = RetryPolicy()
     extended: bool = False
     """Whether the server is known to be ours even where the workload does not show it."""
+    journal: Journal | None = None
+    """Where outcomes are written down before they are told; a worker that carries out one workload has none."""
 
 
 class Order(Struct, frozen=True):
@@ -92,6 +96,19 @@ def order_of(workload: ExecuteTask, settings: Settings) -> Order:
         limits=limits,
         problem=problem,
     )
+
+
+def page_of(office: Office, order: Order, *, extended: bool) -> Page:
+    """Give its page of the journal."""
+    task, checkpoints = order.task, order.checkpoints
+    title = Title(
+        name=f"{task.flow}/{task.run_id}/{task.task_id}/{task.map_index}",
+        try_number=task.try_number,
+        extended=extended,
+        log=str(order.log),
+        checkpoints=None if checkpoints is None else str(checkpoints / task.ti_id),
+    )
+    return Page(office.journal, order.workload.ti.id.bytes, title)
 
 
 def _policy(wished: AttemptPolicy, settings: Settings, runtime: runtimes.Runtime) -> Policy:

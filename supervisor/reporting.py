@@ -7,23 +7,30 @@ asked again until it is taken, known already, or refused: an outcome is never dr
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from msgspec import Raw
+
 from protocol.http.instances import TIEnterRunningPayload, TIHeartbeatInfo
 from protocol.messages.checkpoints import StopReason
 from protocol.messages.startup import TIRunContext
+from protocol.values import encode_json
 from supervisor import events as ev
 from supervisor.api import ApiAway, ApiRefused, AttemptApi
 from supervisor.heartbeat import Word, meaning
 from supervisor.logs import AttemptLog
+from supervisor.pages import GIVEN_UP, TOLD, Page
 from supervisor.points import point
 from supervisor.retrying import CONFLICTS
 from supervisor.telling import Body
+
+ABOUT_THE_TOKEN = frozenset({401, 403})
+"""Refusals that say nothing about the outcome: it stays written down."""
 
 
 class Reporter:
     """One attempt's way of telling."""
 
     def __init__(
-        self, api: AttemptApi, log: AttemptLog, fire: Callable[[ev.Event], object], host: tuple[str, str]
+        self, api: AttemptApi, log: AttemptLog, fire: Callable[[ev.Event], object], host: tuple[str, str], page: Page
     ) -> None:
         self.context: TIRunContext | None = None
         """What the server said when it let the attempt run."""
@@ -32,6 +39,7 @@ class Reporter:
         self._log = log
         self._fire = fire
         self._hostname, self._unixname = host
+        self._page = page
 
     async def start(self, pid: int, lease_s: float) -> None:
         """Ask whether it may run."""
@@ -44,6 +52,7 @@ class Reporter:
             self._fire(ev.Refused())
         else:
             self.context = context
+            self._page.began(context, self._api.token.value)
             self._fire(ev.Granted(lease_s, retries_left=context.should_retry))
 
     async def beat(self, pid: int) -> None:
@@ -61,24 +70,42 @@ class Reporter:
             self._log.say("warning", "a heartbeat was not answered", why=str(away))
             self._fire(ev.BeatLost())
         else:
+            self._page.renewed(self._api.token.value)
             self._fire(ev.BeatTaken())
             if stop is not None:
                 self._log.say("info", "the server asks for a stop", reason=stop)
                 self._fire(ev.StopAsked(_reason(stop)))
 
-    async def end(self, body: Body) -> ApiRefused | None:
-        """Tell an end until it is answered. A conflict with our own earlier call, or with the same end, is success."""
+    async def end(self, body: Body, row: str = "") -> ApiRefused | None:
+        """Tell an end until it is answered. It is on the disk before the first byte of it leaves."""
         point("worker.end.heard")
+        payload = encode_json(body)
+        await self._page.owed(body["state"], payload, self._api.token.value, row)
+        return await self.deliver(body["state"], payload)
+
+    async def deliver(self, state: str, payload: bytes) -> ApiRefused | None:
+        """Tell what is written down. A conflict with our own earlier call, or with the same end, is success."""
         try:
-            await self._api.end(body)
+            await self._api.end(Raw(payload))
             point("worker.end.told")
         except ApiRefused as refused:
-            if not refused.own and refused.why.previous_state != body["state"]:
-                self._log.say("error", "the server refuses the end", state=body["state"], why=str(refused))
-                self._fire(ev.Fenced() if refused.status in CONFLICTS else ev.Declined())
+            if not refused.own and refused.why.previous_state != state:
+                self._log.say("error", "the server refuses the end", state=state, why=str(refused))
+                self._refused(refused.status)
                 return refused
+        self._page.settled(TOLD)
+        point("outcome.settled")
         self._fire(ev.Accepted())
         return None
+
+    def _refused(self, status: int) -> None:
+        if status in CONFLICTS:
+            self._page.settled(GIVEN_UP)
+            self._fire(ev.Fenced())
+            return
+        if status not in ABOUT_THE_TOKEN:
+            self._page.withdrawn()
+        self._fire(ev.Declined())
 
 
 def _reason(word: str | None) -> StopReason:

@@ -42,8 +42,8 @@ class RetryPolicy(Struct, frozen=True):
 ONCE = RetryPolicy(tries=1, patience_s=0.0)
 """No second try: for heartbeats, whose next one is the second try."""
 
-UNTIL_ANSWERED = RetryPolicy(tries=2**31)
-"""For what must not be lost: an outcome, and the question whether an attempt may run."""
+UNTIL_ANSWERED = RetryPolicy(tries=2**31, longest_s=6.0)
+"""For what must not be lost: an outcome, and the question whether an attempt may run. Told soon after an outage."""
 
 
 class Trial(Struct, frozen=True):

@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from msgspec import structs
+
 from protocol.http.workloads import ClaimRequest
 from supervisor.api import Client
 from supervisor.keeper.identity import GoneError, start_time
@@ -21,6 +23,7 @@ from supervisor.settings import Settings, identity
 from supervisor.sources import ClaimSource, Source, StdinSource
 
 if TYPE_CHECKING:
+    from supervisor.recovering import Books
     from supervisor.worker import Worker
 
 T = TypeVar("T")
@@ -52,17 +55,35 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
     """Be a worker until the source is dry or the drain done; give how many attempts could not be told of.
 
     The end of `while_fd` is a drain as well: whoever holds its other end wants a worker no longer, or was killed.
+
+    One that is given its only work (`exec`) keeps no journal: several may share a state directory, and whoever started
+    it knows by its exit code what was told.
     """
     name = identity(settings)[0]
-    async with office(settings, on_fault, meanwhile=lambda: import_module("supervisor.worker")) as opened:
+    async with contextlib.AsyncExitStack() as stack:
+        kept = None if source is not None else await stack.enter_async_context(_books(settings, name, on_fault))
+        journal = None if kept is None else kept.journal
+        opening = office(settings, on_fault, meanwhile=lambda: import_module("supervisor.worker"))
+        opened = structs.replace(await stack.enter_async_context(opening), journal=journal)
         from supervisor.worker import Worker  # noqa: PLC0415 - a hundred modules, imported while the keeper starts
 
         found = source or source_of(settings, opened.client, name, on_fault)
-        worker = Worker(opened, settings, found, on_record, on_fault)
+        owing = None if kept is None else kept.owing(opened, on_fault)
+        worker = Worker(opened, settings, found, on_record, on_fault, outbox=owing)
+        if journal is not None and settings.journal.on_fault == "drain":
+            journal.on_trouble = worker.drain
         with _signals(worker), _while(worker, while_fd), found_by(settings.state_dir, name):
             on_ready(name)
             await worker.run()
         return worker.undelivered
+
+
+def _books(
+    settings: Settings, name: str, complain: Callable[[str], None]
+) -> "contextlib.AbstractAsyncContextManager[Books | None]":
+    from supervisor.recovering import books  # noqa: PLC0415 - `exec` has no use for it, and should start at once
+
+    return books(settings, name, complain)
 
 
 def source_of(settings: Settings, client: Client, name: str, complain: Callable[[str], None]) -> Source:

@@ -120,6 +120,15 @@ class KeeperOptions(_Section, frozen=True):
     env: Mapping[str, str] = field(default_factory=dict)
 
 
+class JournalSettings(_Section, frozen=True):
+    """What is written down so that it survives us."""
+
+    enabled: bool = True
+    on_fault: Literal["go_on", "drain"] = "go_on"
+    """When it cannot be written (a full disk): tell outcomes without it, or take no more work and end."""
+    segment_bytes: int = 1024 * 1024
+
+
 class ChildSettings(_Section, frozen=True):
     """What one attempt's processes may use, together where the machine has control groups for us."""
 
@@ -164,6 +173,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     checkpoints: CheckpointSettings = CheckpointSettings()
     keeper: KeeperOptions = KeeperOptions()
     logs: LogSettings = LogSettings()
+    journal: JournalSettings = JournalSettings()
     children: ChildSettings = ChildSettings()
     runtimes: Mapping[str, Runtime] = field(default_factory=dict)
     queues: Mapping[str, str] = field(default_factory=dict)
@@ -216,6 +226,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "checkpoints": CheckpointSettings,
     "keeper": KeeperOptions,
     "logs": LogSettings,
+    "journal": JournalSettings,
     "children": ChildSettings,
 }
 _MAPS = frozenset({"runtimes", "queues", "bundles"})

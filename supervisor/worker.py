@@ -15,8 +15,10 @@ from protocol.http.workloads import ExecuteTask
 from protocol.messages.checkpoints import StopReason
 from supervisor.api import ApiRefused
 from supervisor.attempt import Attempt
+from supervisor.opening import children_root
 from supervisor.orders import Office, order_of
 from supervisor.records import Record
+from supervisor.recovering import Outbox
 from supervisor.rhythm import ask_in, shortfall
 from supervisor.settings import Settings
 from supervisor.shipping import EVERY_S
@@ -36,13 +38,15 @@ URGENT_S = 2.0
 class Worker:
     """One worker. `run` comes back when the source is dry or the drain is done; `drain` may be called at any time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a worker's parts
         self,
         office: Office,
         settings: Settings,
         source: Source,
         on_record: Callable[[Record], None] = lambda _: None,
         on_fault: Callable[[str], None] = lambda _: None,
+        *,
+        outbox: Outbox | None = None,
     ) -> None:
         self.attempts: dict[Attempt, asyncio.Task[None]] = {}
         self.undelivered = 0
@@ -52,6 +56,8 @@ class Worker:
         self._source = source
         self._on_record = on_record
         self._on_fault = on_fault
+        self._outbox = outbox
+        self._delivering: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._room = asyncio.Event()
         self._draining = asyncio.Event()
@@ -71,15 +77,20 @@ class Worker:
         beside = [self._ship(), pressed(options.memory_pressure, self._yield_one)]
         beside += [self._notice(options.notice)] if options.notice else []
         tasks = [asyncio.create_task(each) for each in beside]
+        if self._outbox is not None:
+            delivering = asyncio.create_task(self._outbox.deliver(children_root(self._settings)))
+            self._delivering.add(delivering)
+            delivering.add_done_callback(self._delivering.discard)
         try:
             while not self.draining and await self._work():
                 pass
             await self._source.close()
             await self._settle()
         finally:
-            for task in (*tasks, *self.attempts.values()):
+            for task in (*tasks, *self._delivering, *self.attempts.values()):
                 task.cancel()
             remember(self._settings.state_dir / TIMES, self._times)
+            self.undelivered += 0 if self._outbox is None else self._outbox.left
 
     def drain(self, reason: StopReason = StopReason.DRAIN, grace_s: float | None = None) -> None:
         """Stop claiming, and stop all attempts. Again: the same, with little patience."""
@@ -181,7 +192,7 @@ class Worker:
         """Wait for the attempts; in a drain, no longer than the worker's own grace."""
         began: float | None = None
         loop = asyncio.get_running_loop()
-        while self.attempts:
+        while self.attempts or self._delivering:
             if self.draining and began is None:
                 began = loop.time()
             last = None if began is None else max(began, self._ends or began) + self._settings.graces.worker_s
@@ -189,7 +200,7 @@ class Worker:
             if left is not None and left <= 0:
                 self.undelivered = len(self.attempts)
                 return
-            waiting = {*self.attempts.values()}
+            waiting = {*self.attempts.values(), *self._delivering}
             drain = asyncio.ensure_future(self._draining.wait())
             await asyncio.wait(
                 waiting if self.draining else {*waiting, drain}, timeout=left, return_when="FIRST_COMPLETED"

@@ -12,6 +12,7 @@ from server.commands.showing import moment, name_of, table, took
 
 @click.command()
 @click.option("--runs", "of_runs", is_flag=True, help="Runs instead of task instances.")
+@click.option("--undelivered", is_flag=True, help="What this machine's worker has not told yet: `worker outbox`.")
 @click.option("--flow", help="Of this flow only.")
 @click.option("--run", help="Of this run only.")
 @click.option("--task", help="Of this task only.")
@@ -20,9 +21,12 @@ from server.commands.showing import moment, name_of, table, took
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--offset", default=0, type=click.IntRange(0), help="Leave out so many of the newest.")
 @with_server
+@click.pass_context
 def command(
+    context: click.Context,
     *,
     of_runs: bool,
+    undelivered: bool,
     flow: str | None,
     run: str | None,
     task: str | None,
@@ -38,6 +42,9 @@ def command(
 
     Exits 0, also when there are none; 2 when the server could not be asked.
     """
+    if undelivered:
+        _outbox(context, as_json=as_json)
+        return
     _known(state, of_runs=of_runs)
     api = people_api(url, token)
     if of_runs:
@@ -47,6 +54,17 @@ def command(
     which = {"flow": flow, "run": run, "task": task, "worker": worker, "state": state}
     page = api.get("/task-instances", InstancePage, **which, limit=limit, offset=offset)
     show_json(page) if as_json else _show_instances(page)
+
+
+def _outbox(context: click.Context, *, as_json: bool) -> None:
+    """Call the worker's own command, found by its name: the server's packages and the worker's do not import."""
+    group = context.parent
+    assert group is not None  # noqa: S101 - a command of the group
+    assert isinstance(group.command, click.Group)  # noqa: S101 - as above
+    outbox = group.command.get_command(group, "outbox")
+    assert outbox is not None  # noqa: S101 - the table has it
+    with outbox.make_context("outbox", ["--json"] if as_json else [], parent=group) as called:
+        outbox.invoke(called)
 
 
 def _known(state: str | None, *, of_runs: bool) -> None:

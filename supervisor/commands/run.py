@@ -3,6 +3,7 @@
 import click
 
 from supervisor.commands.settings_options import BadSettings, loaded, with_settings
+from supervisor.journal_files import JournalError
 from supervisor.keeper.process import KeeperError
 from supervisor.points import arm
 from supervisor.records import Record
@@ -33,12 +34,12 @@ def command(
     """Take workloads and carry them out, until SIGTERM.
 
     SIGTERM (or SIGINT) drains: nothing more is claimed, every attempt is asked to stop and is reported. A second one
-    shortens patience, and never the accounting.
+    shortens patience, and never the accounting. What a worker that was killed could not tell, the next one on its state
+    directory tells (`worker ps --undelivered` lists it); two cannot share one.
 
     Exit codes: 0 all attempts were told of; 1 some could not be within the grace; 2 the call could not be carried out.
     """
     settings = loaded(config, _flags(given), show=show_settings).settings
-
     arm(crash_point())
 
     def tell(record: Record) -> None:
@@ -55,10 +56,10 @@ def command(
 
     try:
         undelivered = run(work(settings, None, tell, complain, ready, while_fd=while_fd))
-    except (NoTokenError, KeeperError, ValueError) as error:
+    except (JournalError, NoTokenError, KeeperError, ValueError) as error:
         raise BadSettings(str(error)) from error
     if undelivered:
-        complain(f"{undelivered} attempts could not be told of")
+        complain(f"{undelivered} attempts could not be told of; the next worker on {settings.state_dir} will")
         raise SystemExit(1)
 
 

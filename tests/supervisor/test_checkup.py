@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from supervisor.checkup import MachineFacts, check_up
+from supervisor.checkup import JournalFacts, MachineFacts, check_up
 from supervisor.diagnosis import Level
 
 WELL = MachineFacts(
@@ -16,7 +16,7 @@ def levels(facts: MachineFacts) -> dict[str, Level]:
 
 def test_a_healthy_machine_has_nothing_but_good_findings() -> None:
     assert set(levels(WELL).values()) == {Level.OK}
-    assert len(levels(WELL)) == 6
+    assert len(levels(WELL)) == 7
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,13 @@ def test_a_healthy_machine_has_nothing_but_good_findings() -> None:
         ({"keeper_s": 9.0}, "keeper", Level.NOTE),
         ({"cgroup": None}, "control groups", Level.NOTE),
         ({"slots": 2000}, "open files", Level.PROBLEM),
+        ({"journal": JournalFacts(fault="a newer version")}, "journal", Level.PROBLEM),
+        ({"journal": JournalFacts(damage=1)}, "journal", Level.PROBLEM),
+        ({"journal": JournalFacts(undelivered=1)}, "journal", Level.NOTE),
+        ({"journal": JournalFacts(running=1)}, "journal", Level.NOTE),
+        ({"journal": JournalFacts(running=1, undelivered=1, holder="worker w")}, "journal", Level.OK),
+        ({"journal": JournalFacts(segments=1, torn=7)}, "journal", Level.OK),
+        ({"journal": JournalFacts(segments=1)}, "journal", Level.OK),
         ({"server_fault": "nobody there"}, "execution API", Level.PROBLEM),
         ({"server_fault": "nobody there", "url_named": False}, "execution API", Level.NOTE),
         ({"skew_s": 30.0}, "clock", Level.PROBLEM),
@@ -44,7 +51,8 @@ def test_a_traceback_is_told_in_one_line() -> None:
 
 
 def test_of_a_server_that_is_not_there_nothing_more_is_said() -> None:
-    assert set(levels(replace(WELL, server_fault="x"))) == {"keeper", "control groups", "open files", "execution API"}
+    left = {"keeper", "control groups", "open files", "journal", "execution API"}
+    assert set(levels(replace(WELL, server_fault="x"))) == left
 
 
 def test_a_server_that_tells_no_time_cannot_be_compared_with() -> None:

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.slow
 K = FailureKind
 RETRY = {"context": {"should_retry": True, "max_tries": 2}}
 NOT_HERE = {
-    "said, told at the end": "a running supervisor waits for the answer; only one that recovers from a crash says so",
+    "said, told at the end": "a worker that lives waits for the answer; for one killed meanwhile: test_kill_points",
     "out of memory": "needs a cgroup with the memory controller, which a test cannot count on",
     "out of memory, retry": "as above",
-    "lost": "the keeper's design leaves no moment in which nobody knows; only a reboot of the machine does",
+    "lost": "a worker that lives knows how each child ended; one that was killed with its keeper: test_outbox",
     "lost, retry": "as above",
 }
 

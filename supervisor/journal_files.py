@@ -1,0 +1,125 @@
+"""The journal's folder: who holds it, and what is in it. Reading takes no lock and changes nothing.
+
+The lock is the kernel's (`flock`): it ends with the process that holds it, however that ends, so there is never a stale
+one to remove. The file says who holds it, for the one who is turned away. Everything here is ours alone (0700, 0600),
+because the tokens of running attempts are in it: whoever can read the journal can speak for them until they expire.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from supervisor.journal import NewerVersion, Story, scan
+
+SUFFIX = ".journal"
+LOCK = "lock"
+
+
+class JournalError(Exception):
+    """There can be no journal here, and why."""
+
+
+class Holder(Struct, frozen=True):
+    """Who holds a journal."""
+
+    name: str
+    pid: int
+
+
+class Found(Struct):
+    """What is in a folder."""
+
+    story: Story
+    segments: list[int]
+    size: int = 0
+    torn: int = 0
+    """Bytes of tails that were cut: how a journal ends whose worker was killed."""
+    damage: list[str] = msgspec.field(default_factory=list)
+
+
+def folder_of(state_dir: Path) -> Path:
+    """Say where the journal of a state directory is."""
+    return state_dir / "journal"
+
+
+def lock(folder: Path, name: str) -> int:
+    """Take the folder for us: a fd to keep open. Raises JournalError that names who has it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalError(f"{folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        held = _note(folder)
+        who = "another worker" if held is None else f"worker {held.name} (pid {held.pid})"
+        raise JournalError(
+            f"{folder.parent} is the state directory of {who}, which runs: give this one its own (--state-dir)"
+        ) from error
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, msgspec.json.encode(Holder(name, os.getpid())), 0)
+    return fd
+
+
+def holder(folder: Path) -> Holder | None:
+    """Say who holds the folder now."""
+    with contextlib.suppress(OSError):
+        fd = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _note(folder)
+        finally:
+            os.close(fd)
+    return None
+
+
+def _note(folder: Path) -> Holder | None:
+    try:
+        return msgspec.json.decode((folder / LOCK).read_bytes(), type=Holder)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def read(folder: Path, on_segment: Callable[[Path], bytes] = Path.read_bytes) -> Found:
+    """Read all segments in their order. Raises JournalError: a newer version, or a file that cannot be read."""
+    found = Found(Story(), [])
+    for number in numbers(folder):
+        path = folder / segment_name(number)
+        try:
+            data = on_segment(path)
+            content = scan(data, number)
+        except FileNotFoundError:
+            continue  # a running worker has carried it into the next one
+        except OSError as error:
+            raise JournalError(f"{path}: {error.strerror}") from error
+        except NewerVersion as newer:
+            raise JournalError(f"{path}: {newer}") from newer
+        for record in content.records:
+            found.story.take(record)
+        found.segments.append(number)
+        found.size += len(data)
+        found.torn += content.torn
+        found.damage += [f"{path}: {gap.length} damaged bytes at {gap.offset}" for gap in content.gaps]
+    return found
+
+
+def numbers(folder: Path) -> list[int]:
+    """Give the numbers of the segments, oldest first."""
+    found = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        with contextlib.suppress(ValueError):
+            found.append(int(path.stem, 16))
+    return sorted(found)
+
+
+def segment_name(number: int) -> str:
+    """Name a segment's file."""
+    return f"{number:016x}{SUFFIX}"
