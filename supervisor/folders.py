@@ -7,7 +7,8 @@ writes beside and renames; names that begin with a dot or end in `.tmp` or `.par
 Whatever is whole becomes a record: packed into one file, put where checkpoints' files are, hashed and forced to disk
 first, and told to the server second. That is done when the program has changed it (looked at each `every_s`, so that a
 machine which dies costs that much), and once more at its end. So the next attempt finds it on any worker that reaches
-the same store, resuming follows the same budget and policy as for everybody else, and `worker clear` discards it.
+the same store, resuming follows the same budget and policy as for everybody else, and `worker clear` discards it. On the same
+machine an attempt also takes over what the last one had renamed since, if that grew from the very record it was given.
 
 A file called `progress` that holds a number says how far the program has come.
 """
@@ -72,13 +73,12 @@ class Folder:
                 self._note("warning", "about the checkpoint", note=found.note)
             record = found.checkpoint
             try:
-                await asyncio.to_thread(self._fill, record)
+                await asyncio.to_thread(self._fill, record, left=found.note is None)
             except _blobs().BlobCorrupt as corrupt:
                 asked = GetCheckpoint(self._print, record.seq if record else None, str(corrupt)[:300])
                 self._note("warning", "a checkpoint is passed over", why=str(corrupt))
             else:
                 break
-        self._seen = await asyncio.to_thread(self._signature)
         return self._path
 
     async def watch(self, desk: Desk, every_s: float) -> None:
@@ -99,8 +99,9 @@ class Folder:
                 if kept is None:
                     return
                 signature, reference, progress = kept
-                await answers.save(desk, SaveCheckpoint(None, reference, progress, self._print))
+                saved = await answers.save(desk, SaveCheckpoint(None, reference, progress, self._print))
                 self._seen = signature
+                await asyncio.to_thread(self._base_of(self._path).write_text, str(saved.seq))
                 self._records = [*self._records[-1:], reference.uri]
                 if len(self._records) > 1:
                     await asyncio.to_thread(_blobs().sweep, self._place, before, self._records)
@@ -115,22 +116,55 @@ class Folder:
     async def forget(self) -> None:
         """Remove it: what counts is in the store."""
         await asyncio.to_thread(shutil.rmtree, self._path, ignore_errors=True)
+        self._base_of(self._path).unlink(missing_ok=True)
 
     @property
     def _place(self) -> str:
         place: str = _blobs().place_of(self._where, *self._names)
         return place
 
-    def _fill(self, record: CheckpointRecord | None) -> None:
+    def _fill(self, record: CheckpointRecord | None, *, left: bool) -> None:
         shutil.rmtree(self._path, ignore_errors=True)
         self._path.mkdir(parents=True)
         if record is not None and record.blob is not None:
             with tarfile.open(_blobs().checked(record.blob)) as packed:
                 packed.extractall(self._path, filter="data")
+            self._seen = self._signature()
+            if left and (found := self._left_since(record.seq)) is not None:
+                self._take(found)
+            self._base_of(self._path).write_text(str(record.seq))
+        self._tidy()
 
-    def _whole(self) -> Iterator[Path]:
+    def _base_of(self, folder: Path) -> Path:
+        """Where it is noted which record a directory has grown from."""
+        return self._home / f"{folder.name}.base"
+
+    def _left_since(self, seq: int) -> Path | None:
+        """Give the directory of an attempt that died here after this record: what is whole in it is newer."""
+        for base in self._home.glob("*.base"):
+            folder = base.with_suffix("")
+            if folder != self._path and folder.is_dir() and base.read_text() == str(seq):
+                return folder
+        return None
+
+    def _take(self, folder: Path) -> None:
+        """Take over what is whole, by renaming it in: whoever dies here leaves what he found."""
+        with contextlib.suppress(OSError):
+            for path in self._whole(folder):
+                half = self._path / f".{path.name}"
+                shutil.copytree(path, half) if path.is_dir() else shutil.copy2(path, half)
+                if path.is_dir():
+                    shutil.rmtree(self._path / path.name, ignore_errors=True)
+                half.replace(self._path / path.name)
+
+    def _tidy(self) -> None:
+        for path in self._home.iterdir():
+            if path.name.partition(".")[0] != self._path.name:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def _whole(self, folder: Path | None = None) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
-            for path in sorted(self._path.iterdir()):
+            for path in sorted((folder or self._path).iterdir()):
                 if not path.name.startswith(".") and not path.name.endswith(HALF):
                     yield path
 
