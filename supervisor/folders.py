@@ -7,8 +7,9 @@ writes beside and renames; names that begin with a dot or end in `.tmp` or `.par
 Whatever is whole becomes a record: packed into one file, put where checkpoints' files are, hashed and forced to disk
 first, and told to the server second. That is done when the program has changed it (looked at each `every_s`, so that a
 machine which dies costs that much), and once more at its end. So the next attempt finds it on any worker that reaches
-the same store, resuming follows the same budget and policy as for everybody else, and `worker clear` discards it. On the same
-machine an attempt also takes over what the last one had renamed since, if that grew from the very record it was given.
+the same store, resuming follows the same budget and policy as for everybody else, and `worker clear` discards it. On
+the same machine an attempt also takes over what the last one had renamed since, if that grew from the very record it
+was given.
 
 A file called `progress` that holds a number says how far the program has come.
 """
