@@ -282,7 +282,7 @@ class Story:
                 entry.saved = record
             case Renewed():
                 entry.renewed = record
-            case Owed():
+            case _:
                 entry.owed = record
 
 
