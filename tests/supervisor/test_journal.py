@@ -195,6 +195,10 @@ def test_an_entry_knows_its_newest_token_and_its_process() -> None:
     assert known(BEGAN, renewed, newest) == (THIRD, (30, 40))
 
 
+def test_a_word_that_was_withdrawn_and_of_which_all_else_is_damaged_leaves_nothing() -> None:
+    assert told(OWED, Withdrawn(TI)).entries == {}
+
+
 def test_a_word_that_was_withdrawn_is_not_owed_and_the_next_one_is() -> None:
     story = told(BEGAN, OWED, Withdrawn(TI), Withdrawn(OTHER))
     assert story.entries[TI].owed is None
