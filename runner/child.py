@@ -71,9 +71,9 @@ def play(client: Client, log: Log, find: Find, *, stoppable: bool = True) -> int
     if not isinstance(greeting, StartupDetails):
         raise ChannelLost(f"a task's child was greeted with a {type(greeting).__name__}")
     told = settings.read()
-    arm(told.crash)
     interrupts = Interrupts(client.ask, log)
-    if stoppable:
+    if stoppable:  # a keeper that rehearses is neither stopped nor made to die here
+        arm(told.crash)
         interrupts.install()
     context = Context(greeting, client, interrupts, log, told.blobs)
     make_current(context)
