@@ -10,7 +10,7 @@
 PY := .venv/bin/python
 WORKERS ?= 2
 ARGS ?=
-NAME ?= codec
+NAME ?= codec httpclient roundtrip variable logs journal store server child attempt exec memory growth drain
 
 export PYTHON
 

@@ -227,3 +227,17 @@ def test_the_truth_about_an_attempt_whose_worker_was_killed(
 ) -> None:
     verdict = judge(told(*history).entries[TI], checkpoint=checkpoint)
     assert (verdict.row, verdict.outcome, verdict.kind) == (row, outcome, kind)
+
+
+def test_a_frame_cut_before_its_head_is_over_is_a_tail() -> None:
+    data, places = written([BEGAN, OWED])
+    found = scan(data[: places[1] + 2], 7)
+    assert (found.records, found.gaps, found.torn) == ([BEGAN], [], 2)
+
+
+def test_what_is_settled_is_kept_no_longer_and_may_be_settled_twice() -> None:
+    story = Story()
+    for record in (OPENED, BEGAN, OWED, Settled(TI, "accepted"), Settled(TI, "accepted")):
+        story.take(record)
+    assert story.entries == {}
+    assert list(story.records(1)) == [OPENED]
