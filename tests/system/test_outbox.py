@@ -52,12 +52,15 @@ async def outage(folder: Path, count: int, away_s: float) -> tuple[MinimalApi, f
     api = MinimalApi()
     url = await api.start()
     first = await started(folder, url, slots=count)
+    go = folder / "go"  # none ends before the API is away, however slowly the last of them begins
+    waits = f"until [ -e {go} ]; do sleep 0.05; done"
     given = [
-        workload(api, number, command=["sh", "-c", f"sleep 0.3; exit {number % 3}"], **PLAIN) for number in range(count)
+        workload(api, number, command=["sh", "-c", f"{waits}; exit {number % 3}"], **PLAIN) for number in range(count)
     ]
     api.queue(*given)
     await api.until(lambda api: list(api.states.values()).count("running") == count)
     await api.stop()
+    go.touch()
     loop = asyncio.get_running_loop()
     gone = loop.time()
     while owed(folder) < count:  # noqa: ASYNC110 - what is waited for is another process's file
