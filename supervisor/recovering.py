@@ -24,6 +24,7 @@ from msgspec import structs
 
 from supervisor import events as ev
 from supervisor import telling
+from supervisor.answers.checkpoints import on_record
 from supervisor.api import ApiRefused, AttemptApi
 from supervisor.journal import Entry, Opened, Story, judge
 from supervisor.journal_files import Found, JournalError, folder_of, lock, read
@@ -33,7 +34,7 @@ from supervisor.leftovers import boot_id, sweep
 from supervisor.orders import Office
 from supervisor.pages import Page
 from supervisor.reporting import ABOUT_THE_TOKEN, Reporter
-from supervisor.retrying import CONFLICTS, ONCE
+from supervisor.retrying import CONFLICTS, UNTIL_ANSWERED
 from supervisor.settings import Settings
 from supervisor.shipping import Shipper
 
@@ -122,7 +123,7 @@ class Delivery:
         self._entry = entry
         self._began = began
         self._complain = complain
-        self._api = AttemptApi(office.client, UUID(bytes=entry.ti), token, ONCE)
+        self._api = AttemptApi(office.client, UUID(bytes=entry.ti), token, UNTIL_ANSWERED)
         self._page = Page.found(journal, entry)
         self._log = office.logs.open(Path(began.log))
         host = (office.hostname, office.unixname)
@@ -150,11 +151,18 @@ class Delivery:
         """Say what it came to without a word of its own."""
         entry = self._entry
         entry.owed = None
-        found = judge(entry, checkpoint=entry.saved is not None)
+        found = judge(entry, checkpoint=entry.saved is not None or await self._on_record())
         body = telling.verdict(found, datetime.now(UTC), why=WHY, reason=None, extended=self._began.extended)
         refused = await self._reporter.end(body, found.row)
         self._note(WHY, body["state"], found.row, refused)
         return refused
+
+    async def _on_record(self) -> bool:
+        """Ask the server: a save may be acknowledged a moment before the journal has its line."""
+        try:
+            return await on_record(self._api, extended=self._began.extended)
+        except ApiRefused:  # whoever may not ask may not tell either, and is answered there
+            return False
 
     def _hear(self, event: ev.Event) -> None:
         """What the core of a living attempt would hear; there is none here."""

@@ -21,7 +21,7 @@ from protocol.messages.control import ErrorResponse, ErrorType, OKResponse
 from protocol.messages.jobs import GetJobRecord, JobRecord, JobRecordResult, RecordJob
 from protocol.messages.shape import Aware
 from supervisor.answers.desk import Desk
-from supervisor.api import ApiRefused
+from supervisor.api import ApiRefused, AttemptApi
 from supervisor.paths import path
 from supervisor.points import point
 
@@ -55,7 +55,7 @@ async def _chosen(desk: Desk, message: GetCheckpoint) -> CheckpointResult:
 
 async def _stored_one(desk: Desk, message: GetCheckpoint) -> CheckpointResult:
     """Airflow's servers keep no timeline and no policy: there a changed task begins anew."""
-    kept = await _stored(desk)
+    kept = await _stored(desk.api)
     if kept is None:
         return CheckpointResult()
     if message.passed_over == kept.seq:
@@ -73,21 +73,29 @@ async def record(desk: Desk, message: SaveCheckpoint | CheckpointTask) -> Checkp
         target = path("task-instances", desk.ti_id, "checkpoint")
         saved = await desk.api.ask("PUT", target, body, CheckpointSaved)
         return CheckpointSaved(saved.seq, saved.stopping or stopping)
-    before = await _stored(desk)
+    before = await _stored(desk.api)
     seq = 1 if before is None else before.seq + 1
     kept = CheckpointRecord(seq, 1, datetime.now(UTC), body.progress, body.fingerprint, body.data, body.blob)
     await desk.api.do("PUT", path("store", "ti", desk.ti_id, KEY), {"value": kept})
     return CheckpointSaved(seq, stopping)
 
 
-async def _stored(desk: Desk) -> CheckpointRecord | None:
-    value = await _value(desk, KEY)
+async def on_record(api: AttemptApi, *, extended: bool) -> bool:
+    """Whether the server has a checkpoint of it. For who did not watch the attempt: nothing is begun from it."""
+    if extended:
+        found = await api.get(path("task-instances", api.ti_id, "checkpoint"), CheckpointResult)
+        return found.checkpoint is not None
+    return await _stored(api) is not None
+
+
+async def _stored(api: AttemptApi) -> CheckpointRecord | None:
+    value = await _value(api, KEY)
     return None if value is None else msgspec.convert(value, CheckpointRecord)
 
 
-async def _value(desk: Desk, key: str) -> object:
+async def _value(api: AttemptApi, key: str) -> object:
     try:
-        found = await desk.api.get(path("store", "ti", desk.ti_id, key), StateStoreResponse)
+        found = await api.get(path("store", "ti", api.ti_id, key), StateStoreResponse)
     except ApiRefused as refused:
         if refused.status != NOT_FOUND:
             raise
@@ -134,7 +142,7 @@ def follows(entry: JobRecord, last: JobRecord | None) -> bool:
 
 
 async def _entry(desk: Desk, job: str) -> _Entry | None:
-    value = await _value(desk, _key(job))
+    value = await _value(desk.api, _key(job))
     return None if value is None else msgspec.convert(value, _Entry)
 
 

@@ -61,6 +61,20 @@ def test_a_child_or_a_worker_dies(tmp_path: Path, point: str) -> None:
         told(place)
 
 
+def test_a_worker_dies_before_it_has_written_down_that_there_is_a_checkpoint(tmp_path: Path) -> None:
+    """The server has one, so the next worker tells of a stop on it, and no retry is spent."""
+    with world(tmp_path, lease_s=30.0) as place:
+        place.submit(SPEC, file=FLOW, flow="sweeping", conf={"to": 12})
+        machine = place.machine(TASKHAND_CRASH="worker.save.told")
+        assert machine.process.wait(30) == -signal.SIGKILL
+        machine.perish()
+        place.machine()
+        assert place.end("sweeping") == "success"
+        told(place)
+        assert place.instance("steps", "sweeping")["try_number"] == 1
+        assert "told_checkpointed" in [event["what"] for event in place.story("steps", "sweeping")]
+
+
 @pytest.mark.parametrize("point", SERVER)
 def test_a_server_dies(tmp_path: Path, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its successor has the same address, and the worker, which was asked to stop, tells that one."""
