@@ -18,6 +18,7 @@ from bench.attempt import process_cpu, spent, workload
 from bench.harness import Row, emit, median_and_spread
 from bench.serving import minimal_api
 from supervisor.journal import Opened, Owed, Settled
+from supervisor.journal_files import Folder
 from supervisor.journal_files import read as read_journal
 from supervisor.journal_writer import Journal
 from supervisor.opening import office
@@ -37,7 +38,7 @@ BODY = b'{"state":"success","end_date":"2026-01-01T00:00:00.000000Z"}'
 def opened(folder: Path) -> Journal:
     """Open a journal in a new folder."""
     folder.mkdir()
-    journal = Journal(folder, read_journal(folder), OPENED, SEGMENT)
+    journal = Journal(Folder(folder), read_journal(folder), OPENED, SEGMENT)
     journal.begin()
     return journal
 

@@ -8,8 +8,8 @@ because the tokens of running attempts are in it: whoever can read the journal c
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -88,31 +88,114 @@ def _note(folder: Path) -> Holder | None:
         return None
 
 
-def read(folder: Path, on_segment: Callable[[Path], bytes] = Path.read_bytes) -> Found:
-    """Read all segments in their order. Raises JournalError: a newer version, or a file that cannot be read."""
-    found = Found(Story(), [])
-    for number in numbers(folder):
-        path = folder / segment_name(number)
+class Disk(Protocol):
+    """Where segments are, as their writer and their reader see it: everything that a disk is asked, and nothing else.
+
+    A segment that is being written has a number of the disk's own, as an open file has. What cannot be done is OSError.
+    """
+
+    def numbers(self) -> list[int]:
+        """Give the numbers of the segments, oldest first."""
+
+    def content(self, number: int) -> bytes:
+        """Give what a segment holds."""
+
+    def create(self, number: int) -> int:
+        """Begin one."""
+
+    def write(self, segment: int, data: memoryview) -> int:
+        """Add to one: how many bytes it took."""
+
+    def sync(self, segment: int) -> None:
+        """Come back when it is on the disk."""
+
+    def close(self, segment: int) -> None:
+        """Write no more to it."""
+
+    def remove(self, number: int) -> None:
+        """Remove one; it need not be there."""
+
+    def settle(self) -> None:
+        """Come back when it is on the disk which segments there are."""
+
+
+class Folder:
+    """A folder of the machine's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    def numbers(self) -> list[int]:
+        """As `Disk` says."""
+        return numbers(self._folder)
+
+    def content(self, number: int) -> bytes:
+        """As `Disk` says."""
+        return (self._folder / segment_name(number)).read_bytes()
+
+    def create(self, number: int) -> int:
+        """As `Disk` says."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        return os.open(self._folder / segment_name(number), flags, 0o600)
+
+    def write(self, segment: int, data: memoryview) -> int:
+        """As `Disk` says."""
+        return os.write(segment, data)
+
+    def sync(self, segment: int) -> None:
+        """As `Disk` says."""
+        os.fdatasync(segment)
+
+    def close(self, segment: int) -> None:
+        """As `Disk` says."""
+        os.close(segment)
+
+    def remove(self, number: int) -> None:
+        """As `Disk` says."""
+        (self._folder / segment_name(number)).unlink(missing_ok=True)
+
+    def settle(self) -> None:
+        """As `Disk` says."""
+        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            data = on_segment(path)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def read(folder: Path) -> Found:
+    """Read all segments of a folder in their order. Raises JournalError: a newer version, or what cannot be read."""
+    return read_disk(Folder(folder))
+
+
+def read_disk(disk: Disk) -> Found:
+    """Read all segments of a disk in their order. Raises JournalError."""
+    found = Found(Story(), [])
+    for number in disk.numbers():
+        name = f"{disk}/{segment_name(number)}"
+        try:
+            data = disk.content(number)
             content = scan(data, number)
         except FileNotFoundError:
             continue  # a running worker has carried it into the next one
         except OSError as error:
-            raise JournalError(f"{path}: {error.strerror}") from error
+            raise JournalError(f"{name}: {error.strerror}") from error
         except NewerVersion as newer:
-            raise JournalError(f"{path}: {newer}") from newer
+            raise JournalError(f"{name}: {newer}") from newer
         for record in content.records:
             found.story.take(record)
         found.segments.append(number)
         found.size += len(data)
         found.torn += content.torn
-        found.damage += [f"{path}: {gap.length} damaged bytes at {gap.offset}" for gap in content.gaps]
+        found.damage += [f"{name}: {gap.length} damaged bytes at {gap.offset}" for gap in content.gaps]
     return found
 
 
 def numbers(folder: Path) -> list[int]:
-    """Give the numbers of the segments, oldest first."""
+    """Give the numbers of a folder's segments, oldest first."""
     found = []
     for path in folder.glob(f"*{SUFFIX}"):
         with contextlib.suppress(ValueError):

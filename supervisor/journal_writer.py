@@ -12,14 +12,13 @@ not outcomes: whoever commits is told that it is not durable, and the server is 
 
 import asyncio
 import contextlib
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from typing import Protocol
 
 from supervisor.journal import Note, Opened, frame
-from supervisor.journal_files import Found, JournalError, numbers, segment_name
+from supervisor.journal_files import Disk, Found, JournalError
 from supervisor.points import armed, point
 
 LAZY_S = 0.01
@@ -27,11 +26,55 @@ GROWTH = 4
 """How many times what it began with a segment may hold, at least: else one with much to carry would carry it always."""
 
 
+class Hand(Protocol):
+    """Who does one thing after the other, beside the loop."""
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Have it done."""
+
+    async def stop(self) -> None:
+        """Come back when everything is done. Twice is fine."""
+
+
+class OneThread:
+    """A thread of its own, started with the first thing that is to be done."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._due: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def do(self, work: Callable[[], None]) -> None:
+        """As `Hand` says."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        self._due.put(work)
+
+    async def stop(self) -> None:
+        """As `Hand` says."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._due.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, thread.join)
+
+    def _run(self) -> None:
+        while (work := self._due.get()) is not None:
+            work()
+
+
 class Journal:
     """An open journal. `begin` in any thread, the rest from the loop, where `on_fault` hears of trouble and its end."""
 
-    def __init__(
-        self, folder: Path, found: Found, opened: Opened, limit: int, on_fault: Callable[[str], None] = lambda _: None
+    def __init__(  # noqa: PLR0913 - a journal's parts
+        self,
+        disk: Disk,
+        found: Found,
+        opened: Opened,
+        limit: int,
+        on_fault: Callable[[str], None] = lambda _: None,
+        *,
+        hand: Hand | None = None,
     ) -> None:
         self.opened = opened
         self.on_trouble: Callable[[], None] = lambda: None
@@ -39,18 +82,17 @@ class Journal:
         self.written = 0
         """Bytes, for who measures."""
         self.commits = 0
-        self._folder = folder
+        self._disk = disk
+        self._hand: Hand = hand or OneThread("journal")
         self._story = found.story
         self._number = max(found.segments, default=0)
         self._limit = limit
         self._on_fault = on_fault
         self._lock = threading.Lock()
-        self._due: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._pending: list[Note] = []
         self._waiting: list[asyncio.Future[bool]] = []
         self._scheduled = False
         self._lazy: asyncio.TimerHandle | None = None
-        self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fd = -1
         self._size = 0
@@ -67,7 +109,7 @@ class Journal:
             self._turn()
         except OSError as error:
             self._fail(error)
-            raise JournalError(f"{self._folder} cannot be written: {error.strerror}") from error
+            raise JournalError(f"{self._disk} cannot be written: {error.strerror}") from error
 
     def append(self, record: Note) -> None:
         """Write it soon."""
@@ -93,29 +135,19 @@ class Journal:
         if self._lazy is not None:
             self._lazy.cancel()
             self._lazy = None
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._due.put(None)
-            await asyncio.get_running_loop().run_in_executor(None, thread.join)
+        await self._hand.stop()
         await asyncio.get_running_loop().run_in_executor(None, self._end)
 
     def _wake(self) -> None:
         if self._lazy is not None:
             self._lazy.cancel()
             self._lazy = None
-        if self._thread is None:
-            self._loop = asyncio.get_running_loop()
-            self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-            self._thread.start()
+        self._loop = asyncio.get_running_loop()
         if not self._scheduled:
             self._scheduled = True
-            self._due.put("write")
+            self._hand.do(self._batch)
 
     # Below: in the thread.
-
-    def _run(self) -> None:
-        while self._due.get() is not None:
-            self._batch()
 
     def _batch(self) -> None:
         with self._lock:
@@ -140,7 +172,7 @@ class Journal:
             self._write(records, torn=sync and armed("journal.torn"))
             if sync:
                 point("journal.written")
-                os.fdatasync(self._fd)
+                self._disk.sync(self._fd)
                 point("journal.synced")
             if self._size > self._most:
                 self._turn()
@@ -154,18 +186,18 @@ class Journal:
         with self._lock:
             records = [*self._story.records(self.opened.session)]
         self._number += 1
-        old, path = self._fd, self._folder / segment_name(self._number)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        old = self._fd
+        self._fd = self._disk.create(self._number)
         self._size = 0
         if old != -1:
-            os.close(old)
+            self._disk.close(old)
         self._write(records)
-        os.fdatasync(self._fd)
-        _sync_folder(self._folder)
+        self._disk.sync(self._fd)
+        self._disk.settle()
         self._most = max(self._limit, self._size * GROWTH)
-        for number in numbers(self._folder):
+        for number in self._disk.numbers():
             if number < self._number:
-                (self._folder / segment_name(number)).unlink(missing_ok=True)
+                self._disk.remove(number)
 
     def _write(self, records: Iterable[Note], *, torn: bool = False) -> None:
         parts: list[bytes] = []
@@ -176,11 +208,11 @@ class Journal:
             end += len(part)
         data = b"".join(parts)
         if torn:
-            os.write(self._fd, data[: len(data) - 5])
+            self._disk.write(self._fd, memoryview(data)[:-5])
             point("journal.torn")
         view = memoryview(data)
         while view:
-            view = view[os.write(self._fd, view) :]
+            view = view[self._disk.write(self._fd, view) :]
         self._size = end
         self.written += len(data)
 
@@ -188,9 +220,9 @@ class Journal:
         """Trust this file no more: the next record begins another one."""
         if self._fd != -1:
             with contextlib.suppress(OSError):
-                os.close(self._fd)
+                self._disk.close(self._fd)
             if self._size == 0:  # it has nothing yet that is whole: the one before it has
-                (self._folder / segment_name(self._number)).unlink(missing_ok=True)
+                self._disk.remove(self._number)
         self._fd = -1
         why = error.strerror or str(error)
         if why != self._fault:
@@ -202,8 +234,8 @@ class Journal:
         self._batch()
         if self._fd != -1:
             with contextlib.suppress(OSError):
-                os.fdatasync(self._fd)
-            os.close(self._fd)
+                self._disk.sync(self._fd)
+            self._disk.close(self._fd)
             self._fd = -1
 
     def _tell(self, hear: Callable[..., object], *words: object) -> None:
@@ -216,11 +248,3 @@ def _settle(waiting: list[asyncio.Future[bool]], durable: bool) -> None:  # noqa
     for done in waiting:
         if not done.done():
             done.set_result(durable)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -27,7 +27,7 @@ from supervisor import telling
 from supervisor.answers.checkpoints import on_record
 from supervisor.api import ApiRefused, AttemptApi
 from supervisor.journal import Entry, Opened, Story, judge
-from supervisor.journal_files import Found, JournalError, folder_of, lock, read
+from supervisor.journal_files import Folder, Found, JournalError, folder_of, lock, read
 from supervisor.journal_writer import Journal
 from supervisor.keeper.identity import start_time
 from supervisor.leftovers import boot_id, sweep
@@ -223,4 +223,4 @@ def _journal(settings: Settings, name: str, found: Found, complain: Callable[[st
     me = os.getpid()
     session = max(found.story.sessions, default=0) + 1
     opened = Opened(session, name, me, start_time(me), boot_id(), settings.api.url, time.time())
-    return Journal(folder_of(settings.state_dir), found, opened, settings.journal.segment_bytes, complain)
+    return Journal(Folder(folder_of(settings.state_dir)), found, opened, settings.journal.segment_bytes, complain)

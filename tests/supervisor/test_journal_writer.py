@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from supervisor.journal import VERSION, Opened, Owed, Settled, Story, frame
-from supervisor.journal_files import JournalError, holder, lock, numbers, read, segment_name
+from supervisor.journal_files import Folder, JournalError, holder, lock, numbers, read, read_disk, segment_name
 from supervisor.journal_writer import Journal
 from tests.architecture.layout import ROOT
 from tests.supervisor.test_journal import BEGAN, OPENED, OWED, TI, sealed
@@ -29,7 +29,7 @@ async def writing(folder: Path, said: list[str] | None = None, limit: int = LIMI
     found = read(folder)
     opened = replace(OPENED, session=max(found.story.sessions, default=0) + 1)
     heard: list[str] = [] if said is None else said
-    journal = Journal(folder, found, opened, limit, heard.append)
+    journal = Journal(Folder(folder), found, opened, limit, heard.append)
     journal.begin()
     try:
         yield journal
@@ -178,7 +178,7 @@ def test_a_full_disk_is_said_once_and_what_could_not_be_written_is_written_when_
 
 def test_a_journal_that_cannot_be_begun_says_so_and_is_tried_again(tmp_path: Path) -> None:
     async def scenario() -> None:
-        journal = Journal(tmp_path, read(tmp_path), OPENED, LIMIT)
+        journal = Journal(Folder(tmp_path), read(tmp_path), OPENED, LIMIT)
         with full_disk(10), pytest.raises(JournalError, match="cannot be written"):
             journal.begin()
         assert numbers(tmp_path) == []
@@ -210,12 +210,11 @@ def test_a_damaged_record_is_said_and_costs_no_other(tmp_path: Path) -> None:
 
 
 def test_a_segment_that_goes_while_it_is_read_was_carried_on(tmp_path: Path) -> None:
-    (tmp_path / segment_name(1)).write_bytes(frame(OWED, 1, 0))
+    class Carried(Folder):
+        def numbers(self) -> list[int]:
+            return [1]
 
-    def gone(_: Path) -> bytes:
-        raise FileNotFoundError
-
-    assert read(tmp_path, gone).segments == []
+    assert read_disk(Carried(tmp_path)).segments == []
 
 
 HOLD = """
