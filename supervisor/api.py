@@ -50,7 +50,7 @@ class ApiRefused(ApiError):
     """The server understood, and will not. `own` says that it may be refusing what we did ourselves a moment ago."""
 
     def __init__(self, status: int, why: Refusal, detail: object, *, own: bool) -> None:
-        super().__init__(f"{status} {why.reason}: {why.message}")
+        super().__init__(" ".join(str(word) for word in (status, why.reason and f"{why.reason}:", why.message) if word))
         self.status = status
         self.why = why
         self.detail = detail

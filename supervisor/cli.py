@@ -6,11 +6,14 @@ command whose extra is not installed can say what to install.
 """
 
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from supervisor.extras import OURS
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Command(NamedTuple):
@@ -32,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     "server": Command("server.commands.server:command", "server", "Serve the execution API and the API of people."),
     "submit": Command("server.commands.submit:command", None, "Draw a flow and have it run."),
     "ps": Command("server.commands.ps:command", None, "List task instances, or runs."),
+    "top": Command("server.commands.top:command", None, "Watch what runs and waits."),
     "logs": Command("server.commands.logs:command", None, "Print the log of an attempt."),
     "why": Command("server.commands.why:command", None, "Say why a task instance is where it is."),
     "clear": Command("server.commands.acting:clear", None, "Have a task instance run again."),
@@ -40,6 +44,7 @@ COMMANDS: dict[str, Command] = {
     "mark": Command("server.commands.acting:mark", None, "Say how a task instance ended, whatever happened."),
     "schema": Command("supervisor.commands.schema:command", None, "Print the wire as JSON Schema, for other runtimes."),
     "doctor": Command("supervisor.commands.doctor:command", None, "Say what is wrong with this installation."),
+    "completion": Command("supervisor.commands.completion:command", None, "Print the completion script for a shell."),
 }
 
 
@@ -60,6 +65,27 @@ class CommandsByName(click.Group):
         """Import here, and only here: click asks for the one command that was called."""
         entry = COMMANDS.get(cmd_name)
         return None if entry is None else load(cmd_name, entry)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Refuse what is not in the table, with the command that was probably meant."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing and not args[0].startswith("-"):
+            from difflib import get_close_matches  # noqa: PLC0415 - only a mistake pays for it
+
+            near = get_close_matches(args[0], COMMANDS, 1, 0.5)
+            meant = f"did you mean `worker {near[0]}`?" if near else "`worker --help` lists them."
+            ctx.fail(f"there is no command {args[0]!r}; {meant}")
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Complete a command's name from the table: click's own way would import every command for its first line."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only a completing shell pays for it
+
+        found = [
+            CompletionItem(name, help=entry.help) for name, entry in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return found or click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """List from the table: click's own way would import every command for its first line."""

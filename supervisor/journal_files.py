@@ -53,7 +53,7 @@ def lock(folder: Path, name: str) -> int:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise JournalError(f"{folder}: {error.strerror}") from error
+        raise JournalError(f"{folder}: {error.strerror}; --state-dir or TASKHAND_HOME names another place") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -29,8 +29,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+_NOT_LET_IN = (401, 403)
+_WHERE = "a server leaves one in its state directory, in `worker-token`: set TASKHAND_WORKER_TOKEN to what is in it"
+NO_TOKEN = (
+    f"claiming needs a worker token, and there is none. A worker on the server's state directory finds it; {_WHERE}"
+)
+
+
 class NoTokenError(Exception):
     """A claim needs a worker token, and none was given."""
+
+
+class NoWorkError(Exception):
+    """The server would give us no work."""
 
 
 def run(main: Coroutine[Any, Any, T], *, fast: bool = True) -> T:
@@ -75,6 +86,9 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
         with _signals(worker), _while(worker, while_fd), found_by(settings.state_dir, name):
             on_ready(name)
             await worker.run()
+        if worker.refused is not None:
+            hint = f"; {_WHERE}" if worker.refused.status in _NOT_LET_IN else ""
+            raise NoWorkError(f"the server gives this worker no work: {worker.refused}{hint}")
         return worker.undelivered
 
 
@@ -91,7 +105,7 @@ def source_of(settings: Settings, client: Client, name: str, complain: Callable[
     if settings.worker.source == "stdin":
         return StdinSource(complain=complain)
     if settings.worker.token is None:
-        raise NoTokenError("claiming needs a worker token: --token, TASKHAND_WORKER_TOKEN, or worker.token")
+        raise NoTokenError(NO_TOKEN)
     request = ClaimRequest(
         worker=name,
         queues=list(settings.worker.queues),

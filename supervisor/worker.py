@@ -50,6 +50,8 @@ class Worker:
     ) -> None:
         self.attempts: dict[Attempt, asyncio.Task[None]] = {}
         self.undelivered = 0
+        self.refused: ApiRefused | None = None
+        """Why there is no more work, where that is the server's will and not ours."""
         """Attempts whose end could not be told before the worker's own grace was over."""
         self._office = office
         self._settings = settings
@@ -139,6 +141,7 @@ class Worker:
             workloads = await self._or_drain(self._source.take(free))
         except ApiRefused as refused:
             self._on_fault(f"the server refuses to give work: {refused}")
+            self.refused = refused
             return False
         if self.draining and workloads is None:
             return False

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from protocol import drawing, schema
 from tests.vectors import make
+from tools import reference
 
 ROOT = Path(__file__).parent.parent
 
 FILES: dict[str, Callable[[], str]] = {
     "schema.json": schema.render,
     "docs/states.md": drawing.draw,
+    "docs/commands.md": reference.draw,
     **{f"tests/vectors/{name}": producer for name, producer in make.FILES.items()},
 }
 

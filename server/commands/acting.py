@@ -5,7 +5,7 @@ from typing import Any, Literal
 import click
 
 from protocol.http.people import Acted, ClearRequest, KillRequest, MarkRequest
-from server.commands.calling import path, people_api, resolve, with_server
+from server.commands.calling import names, path, people_api, resolve, with_server
 from server.commands.showing import as_json as show_json
 from server.commands.showing import name_of, state_word
 
@@ -21,7 +21,7 @@ def _act(ti: str, action: str, body: Any, url: str | None, token: str | None, *,
 
 
 @click.command()
-@click.argument("ti", metavar="TI")
+@click.argument("ti", metavar="TI", shell_complete=names)
 @click.option("--keep-checkpoint", is_flag=True, help="Go on from its checkpoint instead of from the start.")
 @click.option("--downstream", is_flag=True, help="And all that comes after it.")
 @with_server
@@ -37,7 +37,7 @@ def clear(
 
 
 @click.command()
-@click.argument("ti", metavar="TI")
+@click.argument("ti", metavar="TI", shell_complete=names)
 @click.option("--reason", help="Why, for its story.")
 @with_server
 def kill(*, ti: str, reason: str | None, url: str | None, token: str | None, as_json: bool) -> None:
@@ -49,7 +49,7 @@ def kill(*, ti: str, reason: str | None, url: str | None, token: str | None, as_
 
 
 @click.command()
-@click.argument("ti", metavar="TI")
+@click.argument("ti", metavar="TI", shell_complete=names)
 @with_server
 def resume(*, ti: str, url: str | None, token: str | None, as_json: bool) -> None:
     """Let a checkpointed task instance that is held go on.
@@ -60,7 +60,7 @@ def resume(*, ti: str, url: str | None, token: str | None, as_json: bool) -> Non
 
 
 @click.command()
-@click.argument("ti", metavar="TI")
+@click.argument("ti", metavar="TI", shell_complete=names)
 @click.argument("state", type=click.Choice(["success", "failed", "skipped"]))
 @click.option("--reason", help="Why, for its story.")
 @with_server

@@ -15,12 +15,14 @@ import msgspec
 
 from protocol.http.errors import ErrorBody, refusal
 from protocol.http.people import InstancePage, InstanceSummary, RunPage
+from server.commands.showing import name_of
 from server.settings import HOST, PORT, URL_FILE, USER_TOKEN_FILE, Surroundings, surroundings
 
 T = TypeVar("T")
 
-_START = "start a server with `worker server`, or one with a worker with `worker up`"
-_NO_TOKEN = {401, 403}
+_START = "Start a server with `worker server`, or one with a worker with `worker up`"
+_SAY_WHO = f". Say --token, or set TASKHAND_TOKEN: the server left one in its state directory, in `{USER_TOKEN_FILE}`"
+_HINTS = {401: _SAY_WHO, 403: _SAY_WHO}
 _NAMED = re.compile(r"(?P<flow>[^/]+)/(?:(?P<run>.+)/)?(?P<task>[^/\[\]]+)(?:\[(?P<map>\d+)\])?")
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
@@ -35,7 +37,7 @@ class PeopleApi:
     """The people's API of one server."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._url = url
+        self.url = url
         self._http = httpx.Client(
             base_url=f"{url}/api", headers={"authorization": f"Bearer {token}"}, timeout=httpx.Timeout(10, read=60)
         )
@@ -54,8 +56,8 @@ class PeopleApi:
         try:
             response = self._http.request(method, path, **more)
         except httpx.HTTPError as error:
-            why = str(error) or type(error).__name__
-            raise Uncalled(f"no answer from {self._url}: {why}; {_START}, or say --server URL") from error
+            why = (str(error) or type(error).__name__).rstrip(".")
+            raise Uncalled(f"no answer from {self.url}: {why}. {_START}, or say --server http://HOST:PORT") from error
         if response.is_success:
             return response
         try:
@@ -63,7 +65,7 @@ class PeopleApi:
             words = said.message or said.reason
         except msgspec.MsgspecError:
             words = response.text[:200]
-        hint = "; say --token, or set TASKHAND_TOKEN" if response.status_code in _NO_TOKEN else ""
+        hint = _HINTS.get(response.status_code, "")
         raise Uncalled(f"{words or response.reason_phrase} ({response.status_code}){hint}")
 
     @staticmethod
@@ -93,7 +95,7 @@ def _left_token(around: Surroundings) -> str:
         return file.read_text().strip()
     except OSError as error:
         looked = f"neither --token nor TASKHAND_TOKEN is set, and {file}: {error.strerror}"
-        raise Uncalled(f"no token: {looked}; {_START}, which leaves one") from None
+        raise Uncalled(f"no token: {looked}. {_START}: it leaves a token there") from None
 
 
 def with_server(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,6 +107,17 @@ def with_server(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         function = option(function)
     return function
+
+
+def names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a task instance with the newest ones; without a server there is nothing to complete with."""
+    del parameter
+    try:
+        api = people_api(context.params.get("url"), context.params.get("token"))
+        page = api.get("/task-instances", InstancePage, limit=100)
+    except Uncalled:
+        return []
+    return [name for each in page.instances if (name := name_of(each)).startswith(incomplete)]
 
 
 def path(*segments: object) -> str:
@@ -132,11 +145,12 @@ def _by_names(api: PeopleApi, flow: str, run: str | None, task: str, index: str 
     if run is None:
         newest = api.get("/runs", RunPage, flow=flow, limit=1).runs
         if not newest:
-            raise Uncalled(f"flow {flow!r} has no run")
+            raise Uncalled(f"flow {flow!r} has no run; `worker ps --runs` lists those there are")
         run = newest[0].run_id
     page = api.get("/task-instances", InstancePage, flow=flow, run=run, task=task, map_index=index, limit=2)
     if not page.instances:
-        raise Uncalled(f"there is no task instance {flow}/{run}/{task}{'' if index is None else f'[{index}]'}")
+        named = f"{flow}/{run}/{task}{'' if index is None else f'[{index}]'}"
+        raise Uncalled(f"there is no task instance {named}; `worker ps --flow {flow}` lists those there are")
     if len(page.instances) > 1:
         raise Uncalled(f"{flow}/{run}/{task} is mapped and has {page.total} instances: add [0] or another index")
     return page.instances[0]
@@ -145,7 +159,7 @@ def _by_names(api: PeopleApi, flow: str, run: str | None, task: str, index: str 
 def _by_prefix(api: PeopleApi, prefix: str) -> InstanceSummary:
     matching = api.get("/attempts", InstancePage, id=prefix, limit=2).instances
     if not matching:
-        raise Uncalled(f"no attempt has an id that begins with {prefix!r}")
+        raise Uncalled(f"no attempt has an id that begins with {prefix!r}; `worker ps` lists the newest")
     if len(matching) > 1:
         raise Uncalled(
             f"ids of several attempts begin with {prefix!r}: {', '.join(str(each.id) for each in matching)}, …"

@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from server.commands.calling import PeopleApi, path, people_api, resolve, with_server
+from server.commands.calling import PeopleApi, names, path, people_api, resolve, with_server
 from server.commands.showing import in_terminal
 
 WAIT_S = 5.0
@@ -12,7 +12,7 @@ COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "bri
 
 
 @click.command()
-@click.argument("ti", metavar="TI")
+@click.argument("ti", metavar="TI", shell_complete=names)
 @click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until the attempt is over.")
 @with_server
 def command(*, ti: str, follow: bool, url: str | None, token: str | None, as_json: bool) -> None:

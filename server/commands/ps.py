@@ -7,7 +7,7 @@ from protocol.messages.runs import DagRunState
 from protocol.states import TaskInstanceState
 from server.commands.calling import Uncalled, people_api, with_server
 from server.commands.showing import as_json as show_json
-from server.commands.showing import moment, name_of, table, took
+from server.commands.showing import counts_of, moment, name_of, table, took
 
 
 @click.command()
@@ -80,7 +80,7 @@ def _show_runs(page: RunPage) -> None:
             run.state,
             moment(run.start_date),
             moment(run.end_date),
-            " ".join(f"{state}={count}" for state, count in sorted(run.counts.items())),
+            counts_of(run),
         )
         for run in page.runs
     ]

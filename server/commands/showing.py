@@ -3,12 +3,16 @@
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from protocol.http.people import InstanceSummary
+from protocol.http.people import InstanceSummary, RunSummary
+from protocol.states import FINISHED
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 COLOURS = {
     "success": "green",
@@ -40,24 +44,45 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Rows under headings. In a pipe there are no headings: whoever cuts lines wants lines alike."""
     if not in_terminal():
         for row in rows:
-            click.echo("\t".join(_flat(cell) for cell in row))
+            plain(row)
         return
     from rich.console import Console  # noqa: PLC0415 - 30 ms that only a terminal pays for
+
+    Console().print(drawn(columns, rows))
+
+
+def plain(row: Sequence[object]) -> None:
+    """One line, with tabs between its cells."""
+    click.echo("\t".join(_flat(cell) for cell in row))
+
+
+def drawn(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> "Table":
+    """Draw rows under headings, each state in its colour."""
     from rich.table import Table  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
 
-    drawn = Table(box=None, header_style="bold", pad_edge=False)
+    found = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        found.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(
+        found.add_row(
             *(Text(str(cell), style=COLOURS.get(str(cell), "").replace("bright_black", "dim")) for cell in row)
         )
-    Console().print(drawn)
+    return found
 
 
 def _flat(cell: object) -> str:
     return str(cell).replace("\t", " ").replace("\n", " ")
+
+
+def done_of(run: RunSummary) -> tuple[int, int]:
+    """How many of a run's task instances are finished, and how many it has by now."""
+    return sum(count for state, count in run.counts.items() if state in FINISHED), sum(run.counts.values())
+
+
+def counts_of(run: RunSummary) -> str:
+    """How many are in which state."""
+    return " ".join(f"{state}={count}" for state, count in sorted(run.counts.items()))
 
 
 def name_of(instance: InstanceSummary) -> str:

@@ -1,5 +1,8 @@
 """`worker submit`: draw a flow and have it run."""
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -9,12 +12,14 @@ import msgspec
 from protocol.flows import FlowGraph
 from protocol.http.people import InstancePage, RunSummary, SubmitRun
 from protocol.messages.runs import DagRunState
+from protocol.states import TaskInstanceState
 from server.commands.calling import PeopleApi, Uncalled, path, people_api, with_server
 from server.commands.showing import as_json as show_json
-from server.commands.showing import in_terminal, name_of, state_word, table, took
+from server.commands.showing import counts_of, done_of, in_terminal, name_of, state_word, table, took
 
 OVER = {DagRunState.SUCCESS, DagRunState.FAILED}
 WAIT_S = 10.0
+WATCHED_S = 0.5
 
 
 @click.command()
@@ -50,7 +55,8 @@ def command(
         return
     if not as_json:
         click.echo(f"{run.dag_id}/{run.run_id}", err=not in_terminal())
-    run = follow(api, run)
+    with progress() as tell:
+        run = follow(api, run, tell)
     show_json(run) if as_json else _show(api, run)
     if run.state is not DagRunState.SUCCESS:
         raise SystemExit(1)
@@ -68,12 +74,34 @@ def draw(target: str, params: dict[str, Any]) -> FlowGraph:
     return graph
 
 
-def follow(api: PeopleApi, run: RunSummary) -> RunSummary:
-    """Wait for the end, which the server tells."""
+def follow(api: PeopleApi, run: RunSummary, tell: Callable[[RunSummary], None] | None) -> RunSummary:
+    """Wait for the end, which the server tells; look more often where somebody watches."""
     where = path("flows", run.dag_id, "runs", run.run_id)
     while run.state not in OVER:
-        run = api.get(where, RunSummary, wait_s=WAIT_S)
+        run = api.get(where, RunSummary, wait_s=WAIT_S if tell is None else WATCHED_S)
+        if tell is not None:
+            tell(run)
     return run
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[RunSummary], None] | None]:
+    """Draw how far the run is, on stderr and only where that is a terminal: stdout is for what was asked."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - as above
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        shown = bar.add_task("", total=None)
+
+        def tell(run: RunSummary) -> None:
+            done, total = done_of(run)
+            bar.update(shown, completed=done, total=total, description=counts_of(run))
+
+        yield tell
 
 
 def _show(api: PeopleApi, run: RunSummary) -> None:
@@ -81,6 +109,9 @@ def _show(api: PeopleApi, run: RunSummary) -> None:
     rows = [(name_of(each), each.state, each.try_number, took(each), each.reason or "") for each in page.instances]
     table(("TASK INSTANCE", "STATE", "TRY", "TOOK", "WHY"), rows)
     click.echo(f"{run.dag_id}/{run.run_id} {state_word(run.state)}")
+    failed = next((name_of(each) for each in page.instances if each.state == TaskInstanceState.FAILED), None)
+    if failed is not None:
+        click.echo(f"`worker why {failed}` and `worker logs {failed}` say more", err=True)
 
 
 def _pair(param: str) -> tuple[str, Any]:

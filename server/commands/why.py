@@ -3,13 +3,13 @@
 import click
 
 from protocol.http.people import Timeline
-from server.commands.calling import path, people_api, resolve, with_server
+from server.commands.calling import names, path, people_api, resolve, with_server
 from server.commands.showing import as_json as show_json
 from server.commands.showing import moment, name_of, state_word, table, took
 
 
 @click.command()
-@click.argument("ti", metavar="TI")
+@click.argument("ti", metavar="TI", shell_complete=names)
 @with_server
 def command(*, ti: str, url: str | None, token: str | None, as_json: bool) -> None:
     """Say why a task instance is where it is: its attempts, and what was told to whom.

@@ -36,6 +36,8 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     if as_json:
         told = [{"name": each.name, "pid": each.pid, "ended": each.pid in ended} for each in found]
         click.echo(msgspec.json.encode({"workers": told}).decode())
+    elif not found:
+        click.echo(f"no worker runs on {settings.state_dir}; --state-dir names another", err=True)
     else:
         for each in found:
             state = "asked to finish" if wait_s is None else "ended" if each.pid in ended else "still runs"

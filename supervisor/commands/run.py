@@ -7,7 +7,7 @@ from supervisor.journal_files import JournalError
 from supervisor.keeper.process import KeeperError
 from supervisor.points import arm
 from supervisor.records import Record
-from supervisor.running import NoTokenError, announce, run, work
+from supervisor.running import NoTokenError, NoWorkError, announce, run, work
 from supervisor.settings import crash_point, notify_socket
 
 
@@ -56,7 +56,7 @@ def command(
 
     try:
         undelivered = run(work(settings, None, tell, complain, ready, while_fd=while_fd))
-    except (JournalError, NoTokenError, KeeperError, ValueError) as error:
+    except (JournalError, NoTokenError, NoWorkError, KeeperError, ValueError) as error:
         raise BadSettings(str(error)) from error
     if undelivered:
         complain(f"{undelivered} attempts could not be told of; the next worker on {settings.state_dir} will")

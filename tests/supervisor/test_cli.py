@@ -1,5 +1,6 @@
 """The command as people meet it: a real process, its output and its exit code."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,10 +59,52 @@ def test_version_is_that_of_the_project() -> None:
     assert worker("--version").stdout == f"taskhand {pyproject()['project']['version']}\n"
 
 
-def test_an_unknown_command_is_refused() -> None:
-    done = worker("no-such-command")
+@pytest.mark.parametrize(
+    ("word", "said"), [("no-such-command", "`worker --help` lists them"), ("sumbit", "did you mean `worker submit`?")]
+)
+def test_an_unknown_command_is_refused_with_what_was_meant(word: str, said: str) -> None:
+    done = worker(word)
     assert done.returncode == 2
-    assert "no-such-command" in done.stderr
+    assert word in done.stderr
+    assert said in done.stderr
+
+
+def test_completing_a_command_imports_none() -> None:
+    asked = os.environ | {"_WORKER_COMPLETE": "bash_complete", "COMP_WORDS": "worker s", "COMP_CWORD": "1"}
+    code = "import sys; from supervisor.cli import main; main(prog_name='worker')"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code],
+        cwd=ROOT,
+        env=asked,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["plain,server", "plain,submit", "plain,schema"]
+    assert "supervisor.commands" not in done.stderr
+    assert "server.commands" not in done.stderr
+
+
+def test_bash_completes_with_what_is_printed_for_it(tmp_path: Path) -> None:
+    program = tmp_path / "worker"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m supervisor "$@"\n')
+    program.chmod(0o755)
+    script = """
+        source <(worker completion bash)
+        COMP_WORDS=(worker do) COMP_CWORD=1
+        _worker_completion worker
+        echo "${COMPREPLY[@]}"
+    """
+    asked = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["/bin/bash", "-c", script], env=asked, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["doctor"], done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_there_is_a_script_for_each_shell(shell: str) -> None:
+    done = worker("completion", shell)
+    assert f"{shell}_complete" in done.stdout
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("name", COMMANDS)

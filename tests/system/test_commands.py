@@ -194,6 +194,29 @@ def test_a_claim_without_a_token_is_not_tried(tmp_path: Path) -> None:
     assert "TASKHAND_WORKER_TOKEN" in err
 
 
+def test_a_worker_whose_token_is_refused_says_what_to_do_and_exits_2(tmp_path: Path) -> None:
+    async def scenario() -> tuple[int, str, str]:
+        api = MinimalApi()
+        url = await api.start()
+        api.faults.append(on("claim", Answer(403, {"detail": "Invalid auth token"})))
+        done = await output(await worker(tmp_path, "run", "--api", url, **TOKEN))
+        await api.stop()
+        return done
+
+    code, _, err = play(scenario())
+    assert code == 2
+    assert "403 Invalid auth token; a server leaves one in its state directory, in `worker-token`" in err
+
+
+def test_a_drain_without_a_worker_says_where_it_looked(tmp_path: Path) -> None:
+    async def scenario() -> tuple[int, str, str]:
+        return await output(await worker(tmp_path, "drain"))
+
+    code, out, err = play(scenario())
+    assert (code, out) == (0, "")
+    assert f"no worker runs on {tmp_path}" in err
+
+
 def test_settings_are_shown_with_their_origin(tmp_path: Path) -> None:
     (tmp_path / "taskhand.toml").write_text("[worker]\nslots = 3\n")
 

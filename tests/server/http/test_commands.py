@@ -145,14 +145,14 @@ def test_in_a_terminal_there_is_a_table(server: Live, worker: Any, flow: Path) -
         (["submit", "{flow}", "--param", "m=1"], "unexpected keyword argument 'm'"),
         (["submit", "{flow}", "--conf", "[]"], "--conf is no JSON object"),
         (["ps", "--state", "lost"], "there is no state 'lost'"),
-        (["why", "no/no/no"], "there is no task instance no/no/no"),
-        (["why", "no/no"], "flow 'no' has no run"),
+        (["why", "no/no/no"], "there is no task instance no/no/no; `worker ps --flow no` lists"),
+        (["why", "no/no"], "flow 'no' has no run; `worker ps --runs` lists"),
         (["logs", "what?"], "names no task instance"),
         (["kill", "ffffffff"], "no attempt has an id that begins with"),
         (["clear", "01890000-0000-7000-8000-000000000000"], "(404)"),
-        (["ps", "--server", "http://127.0.0.1:9"], "start a server with `worker server`"),
+        (["ps", "--server", "http://127.0.0.1:9"], "Start a server with `worker server`"),
         (["submit", "{flow}", "--param", "m=1"], "got an unexpected keyword argument 'm'"),
-        (["ps", "--token", "x"], "Invalid auth token (403); say --token"),
+        (["ps", "--token", "x"], "Invalid auth token (403). Say --token"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_is_exit_2(worker: Any, flow: Path, arguments: list[str], said: str) -> None:
