@@ -73,6 +73,7 @@ class MinimalApi:
         self.checkpoints: dict[str, list[dict[str, Any]]] = {}
         self.store: dict[str, Any] = {}
         self.logs: dict[str, bytes] = {}
+        self.remarks: dict[str, list[str]] = {}
         self.triggered: set[str] = set()
         self.workloads: deque[dict[str, Any]] = deque()
         self.faults: list[Fault] = []
@@ -193,6 +194,10 @@ class MinimalApi:
         self.logs[ti] = have + call.raw[len(have) - offset :]
         return Answer(204)
 
+    def _remark(self, ti: str, call: Call) -> Answer:
+        self.remarks.setdefault(ti, []).append(call.body["why"])
+        return Answer(204)
+
     async def _claim(self, call: Call) -> Answer:
         if not self.workloads:
             self._new.clear()
@@ -273,6 +278,7 @@ _VERBS: dict[str, Callable[[MinimalApi, str, Call], Answer]] = {
     "state": MinimalApi._end,  # noqa: SLF001 - the class's own table
     "heartbeat": MinimalApi._beat,  # noqa: SLF001 - the class's own table
     "log": MinimalApi._log,  # noqa: SLF001 - the class's own table
+    "remark": MinimalApi._remark,  # noqa: SLF001 - the class's own table
     "checkpoint": MinimalApi._checkpoint,  # noqa: SLF001 - the class's own table
 }
 _FAMILIES: dict[str, Callable[[MinimalApi, Call, list[str]], Answer]] = {

@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from protocol.http.errors import ErrorBody, Refusal, refusal
-from protocol.http.instances import TIEnterRunningPayload, TIHeartbeatInfo
+from protocol.http.instances import AttemptRemark, TIEnterRunningPayload, TIHeartbeatInfo
 from protocol.http.workloads import ClaimReply, ClaimRequest
 from protocol.messages.startup import TIRunContext
 from protocol.values import encode_json
@@ -38,6 +38,8 @@ from supervisor.wire import Wire, WireFault
 T = TypeVar("T")
 
 API_VERSION = "2026-10-30"
+BRIEFLY = RetryPolicy(tries=3, patience_s=10.0)
+"""For what nobody waits for."""
 STALE_TRIES = 2
 """A kept connection may end just as it is used, and so may the next one of the pool; a third time is an outage."""
 
@@ -251,6 +253,10 @@ class AttemptApi:
     async def end(self, body: object) -> None:
         """Say how it ended."""
         await self.client.call(self._vital("PATCH", "state", body, UNTIL_ANSWERED), self.token, nothing)
+
+    async def remark(self, body: AttemptRemark) -> None:
+        """Have a line written into the timeline. The same again adds nothing, so it may be asked again."""
+        await self.client.call(self._vital("POST", "remark", body, BRIEFLY), self.token, nothing)
 
     async def upload(self, target: str, data: bytes, policy: RetryPolicy) -> None:
         """Send bytes as they are."""

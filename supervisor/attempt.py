@@ -35,19 +35,18 @@ from supervisor.keeper.stacks import capture
 from supervisor.lifecycle import Lifecycle
 from supervisor.logs_records import Source
 from supervisor.machines import Do
+from supervisor.notes import Notes
 from supervisor.orders import Office, Order, folder_of, page_of, planned, request_of
 from supervisor.outcome import ExitContract, exit_of
 from supervisor.records import Record, facts_of, greeting, occasion_of, record_of, status_of, why_of
 from supervisor.reporting import Reporter
 from supervisor.rhythm import Rhythm
-from supervisor.shipping import Shipper
 from supervisor.stopping import CAPTURE_S, KILL
 from supervisor.victims import Candidate
 
 DRAIN_S = 0.5
 """How long it may take to read what an ended child has said: it is in a buffer already."""
 REAP_S = 10.0
-LOG_S = 5.0
 
 
 class Attempt:
@@ -67,8 +66,8 @@ class Attempt:
         self._log = office.logs.open(order.log)
         self._page = page_of(office, order, extended=self.extended)
         self._server = Reporter(self.api, self._log, self._fire, (office.hostname, office.unixname), self._page)
-        self._shipper = Shipper(self.api, order.log)
-        self._noted = False
+        self.notes = Notes(self.api, self._log, office.way, extended=self.extended)
+        self.note = self.notes.line
         self.rhythm = Rhythm(order.workload.ti, self._loop.time())
         self._folder = folder_of(order, self.note)
         self._plan: runtimes.SpawnPlan | None = None
@@ -86,6 +85,11 @@ class Attempt:
     def ti_id(self) -> UUID:
         """Whose attempt this is."""
         return self._order.workload.ti.id
+
+    @property
+    def grace_s(self) -> float | None:
+        """What its author lets a stop take."""
+        return self._order.policy.grace_s
 
     async def run(self) -> Record:
         """Make the attempt, and come back when the server knows how it ended."""
@@ -369,16 +373,8 @@ class Attempt:
             task.cancel()
         if self._folder is not None:
             await self._folder.forget()
-        totals = await self._log.finish(LOG_S)
-        await self.ship(totals.written_bytes)
+        await self.notes.close()
         return record
-
-    async def ship(self, written: int | None = None) -> None:
-        """Send the server what was added to the log. Where nobody said anything there is nothing to read."""
-        totals = self._log.totals
-        away = self._office.client.away_since is not None
-        if self.extended and not away and (self._noted or totals.read_bytes):
-            await self._shipper.ship(totals.written_bytes if written is None else written)
 
     def _record(self, ending: Ending | None) -> Record:
         talk = self._talk
@@ -392,8 +388,3 @@ class Attempt:
             frame_bytes=0 if talk is None else talk.bytes_in,
             log_bytes=self._log.totals.read_bytes,
         )
-
-    def note(self, level: str, event: str, **fields: object) -> None:
-        """Put a line of ours into its log."""
-        self._noted = True
-        self._log.say(level, event, **fields)

@@ -89,7 +89,7 @@ class BeatLost(Event, frozen=True):
 
 
 class StopAsked(Event, frozen=True):
-    """It is to stop. `grace_s` is what the stop leaves it, where that is less than the settings would."""
+    """It is to stop. `grace_s` is what the stop leaves it, where it knows: less than the settings would, or more."""
 
     reason: StopReason
     grace_s: float | None = None

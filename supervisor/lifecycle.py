@@ -274,7 +274,7 @@ class Lifecycle:
         if self.child is Child.GONE:
             return
         if self.stop is not None:
-            rungs = stopping.rungs_of(manner, self.policy.graces, grace_s)
+            rungs = stopping.rungs_of(manner, self.policy.graces, left_s=grace_s)
             patience_s = next((rung.patience_s for rung in rungs if rung.signal != CAPTURE), 0.0)
             self.stop = stopping.hasten(self.stop, now, patience_s)
             self._wait_for(self.stop)
@@ -289,8 +289,7 @@ class Lifecycle:
     def _halt(self, manner: Manner, now: float, grace_s: float | None = None) -> None:
         if self._child(ChildEvent.STOP):
             self._deadlines.apply(Moment.STOPPED, now)
-            wished = [grace for grace in (grace_s, self.policy.grace_s) if grace is not None]
-            rungs = stopping.rungs_of(manner, self.policy.graces, min(wished, default=None))
+            rungs = stopping.rungs_of(manner, self.policy.graces, self.policy.grace_s, grace_s)
             self.stop = stopping.begin(rungs, now)
             self._take(self.stop)
 

@@ -62,6 +62,8 @@ class LogTotals(msgspec.Struct, frozen=True):
     dropped_bytes: int
     lost_lines: int
     """Lines that could not be written."""
+    fault: str
+    """Why, the last time."""
 
 
 class _Feed:
@@ -162,7 +164,12 @@ class AttemptLog:
     def totals(self) -> LogTotals:
         """What became of the words so far."""
         return LogTotals(
-            self._file.written, self._read, self._dropped_lines, self._dropped_bytes, self._file.lost_lines
+            self._file.written,
+            self._read,
+            self._dropped_lines,
+            self._dropped_bytes,
+            self._file.lost_lines,
+            self._file.last_fault,
         )
 
     def attach(self, fd: int, source: Source) -> None:

@@ -42,6 +42,8 @@ class LogFile:
         self.torn = False
         self.untold = 0
         self.fault = ""
+        """What is wrong now."""
+        self.last_fault = ""
 
 
 class LogWriter:
@@ -118,7 +120,7 @@ class LogWriter:
                 self._tell(
                     self._on_fault, f"the log {file.path} cannot be written: {error.strerror}; lines are counted"
                 )
-            file.fault = error.strerror or str(error)
+            file.fault = file.last_fault = error.strerror or str(error)
         with self._lock:
             file.queued -= len(data)
             room = file.wants_room and file.queued <= LOW_MARK

@@ -17,6 +17,7 @@ from supervisor.keeper.client import KeeperClient, KeeperError, KeeperSettings
 from supervisor.logs import LogPump
 from supervisor.orders import Office
 from supervisor.settings import ApiSettings, Settings, child_environment, identity
+from supervisor.shipping import Way
 from supervisor.wire import LeanWire, Timeouts, Wire, address
 
 VITAL_CONNECTIONS = 32
@@ -110,6 +111,7 @@ async def office(
             pid=os.getpid(),
             lease_s=settings.limits.lease_s,
             extended=settings.api.extended,
+            way=Way(on_warning),
         )
     finally:
         await keeper.stop()

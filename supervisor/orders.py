@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from protocol.http.workloads import AttemptPolicy, ExecuteTask
 from protocol.messages.startup import TIRunContext
@@ -22,6 +22,7 @@ from supervisor.pages import Page, Title
 from supervisor.paths import quote
 from supervisor.retrying import RetryPolicy
 from supervisor.settings import Settings, SettingsError
+from supervisor.shipping import Way
 
 NAME_CAP = 200
 """Of a file's name; most file systems take 255 bytes."""
@@ -41,6 +42,8 @@ class Office(Struct, frozen=True):
     patience: RetryPolicy = RetryPolicy()
     extended: bool = False
     """Whether the server is known to be ours even where the workload does not show it."""
+    way: Way = field(default_factory=Way)
+    """Whether logs reach the server."""
     journal: Journal | None = None
     """Where outcomes are written down before they are told; a worker that carries out one workload has none."""
 

@@ -87,9 +87,14 @@ class Times:
         return found * MARGIN if found else None
 
 
-def ask_in(needed_s: float | None, left_s: float, grace_s: float) -> float:
-    """Say in how many seconds to ask for a stop, so that it fits into what is left until the machine ends."""
-    return max(0.0, left_s - (grace_s if needed_s is None else min(max(needed_s, 1.0), grace_s)))
+def ask_in(needed_s: float | None, left_s: float, usual_s: float, own_s: float | None = None) -> float:
+    """Say in how many seconds to ask for a stop, so that it fits into what is left until the machine ends.
+
+    What is known of the task decides, however much that is: whoever knows the end so early is not bound to the grace of
+    a stop that comes as a surprise. What the author grants (`own_s`) bounds it, and where nothing is known, it is that.
+    """
+    takes = (usual_s if own_s is None else own_s) if needed_s is None else max(needed_s, 1.0)
+    return max(0.0, left_s - (takes if own_s is None else min(takes, own_s)))
 
 
 def shortfall(needed_s: float | None, grace_s: float) -> str | None:

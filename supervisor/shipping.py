@@ -6,6 +6,7 @@ an answer that was lost or by another worker, adds nothing. A log that cannot be
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from protocol.http.errors import Refusal
@@ -17,6 +18,21 @@ PART = 1024 * 1024
 EVERY_S = 2.0
 PATIENCE = RetryPolicy(tries=2, patience_s=5.0)
 GAP = "log_gap"
+
+
+class Way:
+    """Whether logs reach the server, for a whole worker: said when they begin not to, and when they do again."""
+
+    def __init__(self, complain: Callable[[str], None] = lambda _: None) -> None:
+        self._complain = complain
+        self._blocked = False
+
+    def tried(self, fault: str | None) -> None:
+        """Hear how it went."""
+        if (fault is not None) != self._blocked:
+            self._blocked = fault is not None
+            here = "logs stay on this machine until it takes them"
+            self._complain(f"the server takes no log: {fault}; {here}" if fault else "the server takes logs again")
 
 
 class Shipper:

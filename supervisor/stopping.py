@@ -90,10 +90,21 @@ class Stop(Struct, frozen=True):
     deadline: float
 
 
-def rungs_of(manner: Manner, graces: Graces, grace_s: float | None = None) -> tuple[Rung, ...]:
-    """Give a manner's ladder. `grace_s` is what the task or the stop itself asked for, within the nested grace."""
+def granted(graces: Graces, own_s: float | None, left_s: float | None) -> float:
+    """Say how long a task may take: what the stop leaves it, where it knows (`left_s`), else the nested grace.
+
+    A stop that was announced may leave more than the nested grace. The author (`own_s`) may only want less.
+    """
+    most_s = graces.task_s if left_s is None else left_s
+    return most_s if own_s is None else min(own_s, most_s)
+
+
+def rungs_of(
+    manner: Manner, graces: Graces, own_s: float | None = None, left_s: float | None = None
+) -> tuple[Rung, ...]:
+    """Give a manner's ladder, within what is granted."""
     capture, kill = Rung(CAPTURE, CAPTURE_S), Rung(KILL, KILL_S)
-    task_s = graces.task_s if grace_s is None else min(grace_s, graces.task_s)
+    task_s = granted(graces, own_s, left_s)
     short_s = min(graces.short_s, task_s)
     ladders: dict[Manner, tuple[Rung, ...]] = {
         Manner.PATIENT: (Rung(TERM, task_s), capture, kill),

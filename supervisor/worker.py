@@ -23,6 +23,7 @@ from supervisor.rhythm import ask_in, shortfall
 from supervisor.settings import Settings
 from supervisor.shipping import EVERY_S
 from supervisor.sources import Source
+from supervisor.stopping import granted
 from supervisor.victims import choose
 from supervisor.watching import noticed, pressed, remember, remembered
 
@@ -109,19 +110,19 @@ class Worker:
         self._reason, self._ends = StopReason.EVICT, loop.time() + left_s
         self._draining.set()
         for attempt in [*self.attempts]:
-            delay = ask_in(self._times.needed(attempt.rhythm), left_s, graces.task_s)
+            delay = ask_in(self._times.needed(attempt.rhythm), left_s, graces.task_s, attempt.grace_s)
             loop.call_later(delay, self._stop, attempt, left_s - delay)
 
     def _stop(self, attempt: Attempt, grace_s: float | None) -> None:
-        least = self._settings.graces.task_s if grace_s is None else min(grace_s, self._settings.graces.task_s)
-        if (why := shortfall(self._times.needed(attempt.rhythm), least)) is not None:
-            attempt.note("warning", "the stop may be too short", why=why)
+        given = granted(self._settings.graces, attempt.grace_s, grace_s)
+        if (why := shortfall(self._times.needed(attempt.rhythm), given)) is not None:
+            attempt.notes.remark("the stop may be too short", why)
         attempt.stop(self._reason, grace_s)
 
     def _yield_one(self) -> bool:
         victim = choose({each: each.candidate() for each in self.attempts if not each.rhythm.stopping})
         if victim is not None:
-            victim.note("warning", "memory is short, and this attempt is asked to yield")
+            victim.notes.remark("asked to yield", "memory is short on this machine")
             victim.stop(StopReason.MEMORY_PRESSURE)
         return victim is not None
 
@@ -168,7 +169,7 @@ class Worker:
         while True:
             await asyncio.sleep(EVERY_S)
             for attempt in [*self.attempts]:
-                await attempt.ship()
+                await attempt.notes.ship()
 
     def _begin(self, workload: ExecuteTask) -> None:
         attempt = Attempt(self._office, order_of(workload, self._settings))

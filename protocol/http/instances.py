@@ -35,6 +35,15 @@ class TIHeartbeatInfo(StrictModel, frozen=True):
     pid: Pid
 
 
+REMARK_CAP = 500
+
+
+class AttemptRemark(StrictModel, frozen=True):
+    """Something about the attempt that belongs into its timeline and changes nothing. Our own."""
+
+    why: Annotated[str, Meta(min_length=1, max_length=REMARK_CAP)]
+
+
 class _End(Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag_field="state", kw_only=True):
     """What every end has."""
 

@@ -62,6 +62,10 @@ class Attempts(Protocol):
         """Renew the lease."""
         ...
 
+    async def remark(self, ti_id: str, why: str, now: datetime) -> None:
+        """Write what its worker saw into the timeline, once; nothing changes by it."""
+        ...
+
     async def renew_leases(self, now: datetime) -> int:
         """Begin all leases anew, because nobody could have been heard for a while; gives how many."""
         ...

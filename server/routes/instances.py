@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, cast
 
-from litestar import Response, get, patch, put
+from litestar import Response, get, patch, post, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter
 
 from protocol.http.errors import Fault
-from protocol.http.instances import SkipDownstream, TIEnd, TIEnterRunningPayload, TIHeartbeatInfo
+from protocol.http.instances import AttemptRemark, SkipDownstream, TIEnd, TIEnterRunningPayload, TIHeartbeatInfo
 from protocol.messages.assets import InactiveAssetsResult
 from protocol.messages.runs import PrevSuccessfulDagRunResult
 from protocol.messages.shape import Aware
@@ -82,6 +82,12 @@ def gone(error: Archived) -> Refusal:
     return refused(410, "not_found", error.message, **error.detail)
 
 
+@post("/task-instances/{ti_id:str}/remark", opt=OWN, status_code=204, responses=refusals(), summary="A remark")
+async def remark(request: Call, ti_id: TiId, data: JSONBody[AttemptRemark]) -> None:
+    """Write a line into the timeline, also of an attempt that is over. The same again adds nothing. Taskhand's own."""
+    await request.deck.store.remark(ti_id, data.why, request.now)
+
+
 @patch("/task-instances/{ti_id:str}/skip-downstream", opt=OWN, status_code=204, responses=refusals(409, 410))
 async def skip_downstream(request: Call, ti_id: TiId, data: JSONBody[SkipDownstream]) -> None:
     """Skip tasks of the same run."""
@@ -137,6 +143,7 @@ HANDLERS = [
     run,
     state,
     heartbeat,
+    remark,
     skip_downstream,
     rendered_fields,
     rendered_map_index,

@@ -7,13 +7,15 @@ from typing import Any
 from protocol.messages.checkpoints import StopReason
 from protocol.states import TaskInstanceState
 from server.engine import may_retry
-from server.faults import Conflict
+from server.faults import Conflict, NotFound
 from server.records import Applied, Beat, Instance, Process, Started
 from server.rules import Event
 from server.sql.part import Part
 from server.sql.rows import FROM_INSTANCES, INSTANCE, RUN, instance, micros, moment_or_none, pack, run
 from server.sql.transaction import Transaction, Value, reads, writes
-from server.sql.transitions import Held, Turn, gone, happen, hold, hold_run_of, tell
+from server.sql.transitions import Held, Turn, gone, happen, hold, hold_run_of, tell, tell_of
+
+REMARK = "remark"
 
 
 class AttemptLife(Part):
@@ -100,6 +102,21 @@ class AttemptLife(Part):
         return Beat(
             lease=now + timedelta(seconds=self.limits.lease), stop=None if row[0] is None else StopReason(row[0])
         )
+
+    @writes
+    def remark(self, tx: Transaction, ti_id: str, why: str, now: datetime) -> None:
+        """Write what its worker saw into the timeline, once; nothing changes by it."""
+        row = tx.row(
+            "SELECT key, try_number FROM instances WHERE id = ? "
+            "UNION ALL SELECT instance_key, try_number FROM attempts WHERE id = ?",
+            ti_id,
+            ti_id,
+        )
+        if row is None:
+            raise NotFound("attempt", ti_id)
+        same = "SELECT 1 FROM events WHERE instance_key = ? AND attempt_id = ? AND what = ? AND why = ?"
+        if not tx.rows(same, row[0], ti_id, REMARK, why):
+            tell_of(tx, (row[0], ti_id, row[1]), Turn(Event.HEARTBEAT, now, why), REMARK)
 
     @writes
     def renew_leases(self, tx: Transaction, now: datetime) -> int:

@@ -178,8 +178,12 @@ def change(tx: Transaction, run_key: int) -> None:
 
 def tell(tx: Transaction, it: Instance, turn: Turn, what: str | None = None) -> None:
     """Write a line of the timeline; `what` when it is no event of the table."""
-    detail = pack_or_none(turn.detail)
-    tx.run(_EVENT, it.key, it.id, it.try_number, micros(turn.now), what or turn.what.value, turn.why, detail)
+    tell_of(tx, (it.key, it.id, it.try_number), turn, what or turn.what.value)
+
+
+def tell_of(tx: Transaction, whose: tuple[int, str, int], turn: Turn, what: str) -> None:
+    """Write a line of the timeline of an attempt, replaced or not: its instance's key, its id, its try."""
+    tx.run(_EVENT, *whose, micros(turn.now), what, turn.why, pack_or_none(turn.detail))
 
 
 _EVENT = "INSERT INTO events (instance_key, attempt_id, try_number, at, what, why, detail) VALUES (?, ?, ?, ?, ?, ?, ?)"

@@ -268,6 +268,12 @@ def test_the_task_may_want_less_grace() -> None:
     assert story.quiet_for(3.0) == [Do.CAPTURE]
 
 
+def test_an_announced_stop_may_leave_more_than_the_nested_grace() -> None:
+    story = working()
+    story.on(ev.StopAsked(StopReason.EVICT, 90.0))
+    assert story.quiet_for(90.0) == [Do.CAPTURE]
+
+
 def test_a_broken_conversation_ends_the_child() -> None:
     story = working()
     assert story.on(ev.Broke()) == [Do.HANG_UP, (Do.SIGNAL, TERM)]

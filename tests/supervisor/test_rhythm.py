@@ -56,10 +56,22 @@ def test_it_remembers_so_many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("needed", "left", "delay"), [(None, 120, 95), (10.0, 120, 110), (0.1, 120, 119), (99.0, 120, 95), (10.0, 5, 0)]
+    ("needed", "left", "own", "delay"),
+    [
+        (None, 120, None, 95),
+        (10.0, 120, None, 110),
+        (0.1, 120, None, 119),
+        (99.0, 120, None, 21),
+        (10.0, 5, None, 0),
+        (None, 120, 60.0, 60),
+        (99.0, 120, 60.0, 60),
+        (10.0, 120, 60.0, 110),
+    ],
 )
-def test_a_stop_is_asked_for_as_late_as_it_fits(needed: float | None, left: float, delay: float) -> None:
-    assert ask_in(needed, left, 25.0) == delay
+def test_a_stop_is_asked_for_as_late_as_it_fits(
+    needed: float | None, left: float, own: float | None, delay: float
+) -> None:
+    assert ask_in(needed, left, 25.0, own) == delay
 
 
 def test_what_does_not_fit_is_said() -> None:

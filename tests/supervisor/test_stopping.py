@@ -57,6 +57,13 @@ def test_a_task_may_ask_for_less_than_its_grace_and_not_for_more() -> None:
     assert rungs_of(Manner.SHORT, GRACES, 1.0)[1] == Rung(TERM, 1.0)
 
 
+def test_a_stop_that_knows_how_much_it_leaves_may_leave_more_than_the_nested_grace() -> None:
+    assert rungs_of(Manner.PATIENT, GRACES, None, 90.0)[0] == Rung(TERM, 90.0)
+    assert rungs_of(Manner.PATIENT, GRACES, 60.0, 90.0)[0] == Rung(TERM, 60.0)
+    assert rungs_of(Manner.PATIENT, GRACES, 60.0, 2.0)[0] == Rung(TERM, 2.0)
+    assert rungs_of(Manner.SHORT, GRACES, None, 90.0)[1] == Rung(TERM, GRACES.short_s)
+
+
 def test_a_ladder_is_climbed_rung_by_rung_and_its_last_one_again() -> None:
     stop = begin((Rung(TERM, 2.0), Rung(KILL, 1.0)), 10.0)
     assert (stop.signal, stop.until, stop.deadline) == (TERM, 12.0, 12.0)

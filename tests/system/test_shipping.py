@@ -104,7 +104,7 @@ def test_a_server_that_lost_some_says_where_to_go_on(tmp_path: Path) -> None:
             running = asyncio.ensure_future(attempt.run())
             while not found.api.logs:
                 await asyncio.wait([running], timeout=0.05)
-                await attempt.ship()
+                await attempt.notes.ship()
             found.api.logs.clear()
             await running
             return found.api.logs[str(workload.ti.id)], found.log(workload)
@@ -114,13 +114,23 @@ def test_a_server_that_lost_some_says_where_to_go_on(tmp_path: Path) -> None:
 
 
 def test_a_log_that_nobody_takes_stays_here_and_the_outcome_counts(tmp_path: Path) -> None:
-    async def scenario() -> tuple[bool, str]:
+    """Whoever looks for it is told where it is, in the timeline; whoever runs the worker, that none gets through."""
+
+    async def scenario() -> tuple[bool, str, list[str], list[str]]:
         async with stage(tmp_path) as found:
             workload = found.workload("t", "plain", command=printing(3))
             found.api.faults.append(on("log", refusal(413, "log_full"), workload.ti.id))
             record = await found.attempt(workload).run()
-            return record.reported, found.log(workload)
+            await found.run("t", "plain", command=printing(3))
+            return record.reported, found.log(workload), found.api.remarks[str(workload.ti.id)], found.warnings
 
-    reported, kept = play(scenario())
+    reported, kept, remarks, warnings = play(scenario())
     assert reported
     assert "a line of text" in kept
+    (remark,) = remarks
+    assert remark.startswith("its log is not at the server: 413 log_full: log full; it is here: ")
+    assert remark.endswith(".jsonl")
+    assert warnings == [
+        "the server takes no log: 413 log_full: log full; logs stay on this machine until it takes them",
+        "the server takes logs again",
+    ]

@@ -137,6 +137,20 @@ async def a_stop_is_told_with_the_next_heartbeat_and_checkpoint(story: Story) ->
         await story.store.request_stop(it.id, StopReason.EVICT, story.now)
 
 
+async def a_remark_is_in_the_timeline_once_and_changes_nothing(story: Story) -> None:
+    await story.submit()
+    it = await story.running()
+    for why in ("it may be too late", "it may be too late", "its log is on the worker only"):
+        await story.store.remark(it.id, why, story.now)
+    assert (await story.told()).count("remark") == 2
+    assert (await story.find()).state is it.state
+    await story.finish(it, story.retried())
+    await story.store.remark(it.id, "after it was replaced", story.now)
+    assert (await story.told()).count("remark") == 3
+    with raises(NotFound, "not_found"):
+        await story.store.remark(NOBODY, "nobody's", story.now)
+
+
 async def rendered_fields_and_labels_are_kept(story: Story) -> None:
     await story.submit()
     it = await story.running()

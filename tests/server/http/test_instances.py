@@ -126,6 +126,7 @@ def test_a_heartbeat_of_what_does_not_run(server: Live) -> None:
         ("PATCH", "run", RUNNING),
         ("PATCH", "state", {"state": "success", "end_date": WHEN}),
         ("PUT", "heartbeat", BEAT),
+        ("POST", "remark", {"why": "x"}),
         ("PUT", "rtif", {}),
         ("PATCH", "rendered-map-index", "x"),
         ("PATCH", "skip-downstream", {"tasks": []}),
@@ -141,6 +142,14 @@ def test_an_attempt_nobody_knows_is_404(server: Live, method: str, path: str, bo
     headers = {"authorization": f"Bearer {server.mint(Scope.EXECUTION, LONG_GONE)}"}
     answer = server.http.request(method, f"/execution/task-instances/{LONG_GONE}/{path}", headers=headers, json=body)
     assert (answer.status_code, answer.json()["detail"]["reason"]) == (404, "not_found")
+
+
+def test_a_remark_is_in_the_timeline(server: Live) -> None:
+    attempt = server.attempt()
+    assert attempt.own("POST", "remark", json={"why": "it may be too late"}).status_code == 204
+    assert attempt.own("POST", "remark", json={"why": "x" * 501}).status_code == 422
+    events = server.people("GET", f"/task-instances/{attempt.id}/timeline").json()["events"]
+    assert [event["why"] for event in events if event["what"] == "remark"] == ["it may be too late"]
 
 
 def test_rendered_fields_and_names(server: Live) -> None:

@@ -150,3 +150,43 @@ def test_a_machine_that_is_said_to_end_stops_its_attempts_in_time(tmp_path: Path
         assert machine.process.wait(20) == 0
         place.until("filed", "checkpointed", "queued")
         assert any(event["detail"] == {"stop": "evict", "resume_from": "latest"} for event in place.story("filed"))
+
+
+SLOW = """
+trap 'sleep 3; echo 2 >"$TASKHAND_CHECKPOINT_DIR/progress"; exit 85' TERM
+echo 1 >"$TASKHAND_CHECKPOINT_DIR/progress"; printf . >"$WORK"; sleep 100 & wait
+"""
+
+
+def test_who_knows_the_end_early_gives_a_task_more_than_the_nested_grace(tmp_path: Path) -> None:
+    """The nested grace is a second here; what the task needs is known, and asked for in time."""
+    with world(tmp_path) as place:
+        notice = tmp_path / "ends"
+        (tmp_path / "state").mkdir()
+        (tmp_path / "state" / "checkpoint-times.json").write_text('{"f/t": 3.0}')
+        place.submit({"task_id": "t", "runtime": "plain", "command": ["sh", "-c", SLOW]})
+        machine = place.machine(
+            TASKHAND_CHECKPOINTS_NOTICE=str(notice),
+            TASKHAND_CHECKPOINTS_NOTICE_EVERY_S="0.05",
+            TASKHAND_GRACES_POD_S="3",
+            TASKHAND_GRACES_WORKER_MARGIN_S="1",
+            TASKHAND_GRACES_TASK_MARGIN_S="1",
+        )
+        assert place.work.until(1)
+        notice.write_text((datetime.now(UTC) + timedelta(seconds=9)).isoformat())
+        assert machine.process.wait(20) == 0
+        saved = [event["detail"]["progress"] for event in place.story("t") if event["what"] == "checkpoint"]
+        assert saved == [1.0, 2.0]
+
+
+def test_a_grace_that_is_too_short_is_said_in_the_timeline(tmp_path: Path) -> None:
+    with world(tmp_path) as place:
+        submit(place, "filed", conf={"stop_at": 3}, grace_s=1.0)
+        (tmp_path / "state").mkdir()
+        (tmp_path / "state" / "checkpoint-times.json").write_text('{"f/filed": 10.0}')
+        machine = place.machine()
+        assert place.work.until(2)
+        assert machine.stop() == 0
+        assert whys(place, "filed", "remark") == [
+            "the stop may be too short: its checkpoints take 10.0 s, and a stop leaves it 1.0 s: it may be too late"
+        ]
