@@ -31,7 +31,7 @@ RETURN_VALUE = "return_value"
 """The key under which what a task returned is kept."""
 
 OutagePolicy = Literal["keep", "stop_after", "checkpoint_after"]
-"""What becomes of a running attempt when its server has been away for longer than the lease."""
+"""What becomes of a running attempt whose server is away: it goes on, is stopped, or is stopped on a checkpoint."""
 
 
 class TriggerRule(StrEnum):
@@ -81,7 +81,10 @@ class TaskSpec(StrictModel, frozen=True, kw_only=True):
     progress_timeout_s: SomeSeconds | None = None
     grace_s: SomeSeconds | None = None
     """How long it may take to stop when it is asked to."""
-    outage: OutagePolicy = "checkpoint_after"
+    outage: OutagePolicy | None = None
+    """None leaves it to the worker."""
+    outage_after_s: SomeSeconds | None = None
+    """Of silence; None, and at most, as late as the lease allows."""
     resume: ResumePolicy = ResumePolicy.AUTO
     resume_limit: Count = 3
     """Resumes in a row without proven progress, before an older generation is tried."""
@@ -142,6 +145,8 @@ def _problems_of(task: TaskSpec, known: AbstractSet[str]) -> Iterator[str]:
     for binding in task.args:
         if not isinstance(binding, LiteralArgBinding) and binding.task_id not in upstreams:
             yield f"task {name!r} takes {binding.name!r} from {binding.task_id!r} and does not come after it"
+    if task.outage == "keep" and task.outage_after_s is not None:
+        yield f"task {name!r} is to keep on in an outage, and to stop after {task.outage_after_s:g} s of it"
     yield from _problems_of_map(task)
 
 

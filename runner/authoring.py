@@ -34,6 +34,7 @@ _SPANS = {
     "timeout": "timeout_s",
     "progress_timeout": "progress_timeout_s",
     "grace": "grace_s",
+    "outage_after": "outage_after_s",
 }
 """Spans as authors say them (seconds or a timedelta), and as they are kept."""
 

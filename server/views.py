@@ -100,7 +100,7 @@ def workload(claimed: Claimed, token: str, lease_s: float) -> ExecuteTask:
 
 def policy(task: TaskSpec) -> AttemptPolicy:
     """The author's limits."""
-    return AttemptPolicy(task.timeout_s, task.progress_timeout_s, task.outage, task.grace_s)
+    return AttemptPolicy(task.timeout_s, task.progress_timeout_s, task.outage, task.grace_s, task.outage_after_s)
 
 
 def log_path(instance: Instance) -> str:

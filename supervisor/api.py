@@ -111,8 +111,14 @@ class Client:
 
     async def call(self, call: Call, token: Token, read: Callable[[Answer], T]) -> T:
         """Call, and call again, until there is an answer to read, a refusal, or no more patience."""
+        result, _ = await self.timed(call, token, read)
+        return result
+
+    async def timed(self, call: Call, token: Token, read: Callable[[Answer], T]) -> tuple[T, float]:
+        """Call likewise; give, too, when the question left that was answered, by the loop's clock."""
         loop = asyncio.get_running_loop()
         began, unanswered, stale = loop.time(), False, 0
+        sent = began
         for number in itertools.count(1):
             status, fault, wait, reason = None, None, None, ""
             try:
@@ -127,7 +133,7 @@ class Client:
                 result, status, reason = _judge(answer, read, unanswered=unanswered)
                 if status is None:
                     self.away_since = None
-                    return cast("T", result)
+                    return cast("T", result), sent
                 wait = retry_after(answer.header(b"retry-after"), datetime.now(UTC))
             if self.away_since is None:
                 self.away_since = loop.time()
@@ -136,6 +142,7 @@ class Client:
             if wait is None:
                 raise ApiAway(reason, status)
             await asyncio.sleep(wait)
+            sent = loop.time()
         raise AssertionError
 
     async def claim(self, request: ClaimRequest, token: Token, policy: RetryPolicy | None = None) -> ClaimReply:
@@ -262,15 +269,16 @@ class AttemptApi:
         """Send bytes as they are."""
         await self.client.call(Call("PUT", target, data, policy), self.token, nothing)
 
-    async def beat(self, body: TIHeartbeatInfo) -> str | None:
-        """Say that it lives, once. A server of ours may answer with a reason to stop."""
-        call = self._vital("PUT", "heartbeat", body, ONCE)
-        return await self.client.call(call, self.token, _stop_header)
+    async def beat(self, body: TIHeartbeatInfo, within_s: float | None = None) -> tuple[str | None, float]:
+        """Say that it lives, once: when it was said. A server of ours may answer with a reason to stop."""
+        call = self._vital("PUT", "heartbeat", body, ONCE, within_s)
+        return await self.client.timed(call, self.token, _stop_header)
 
-    async def start(self, body: TIEnterRunningPayload) -> TIRunContext:
-        """Ask whether it may run. The answer brings the token that is good for everything else."""
+    async def start(self, body: TIEnterRunningPayload) -> tuple[TIRunContext, float]:
+        """Ask whether it may run: when that was asked. The answer brings the token that is good for everything else."""
         call = self._vital("PATCH", "run", body, UNTIL_ANSWERED)
-        return await self.client.call(call, self.token, reader(TIRunContext))
+        return await self.client.timed(call, self.token, reader(TIRunContext))
 
-    def _vital(self, method: str, verb: str, body: object, policy: RetryPolicy) -> Call:
-        return Call(method, path("task-instances", self.ti_id, verb), encode_json(body), policy, vital=True)
+    def _vital(self, method: str, verb: str, body: object, policy: RetryPolicy, within_s: float | None = None) -> Call:
+        target = path("task-instances", self.ti_id, verb)
+        return Call(method, target, encode_json(body), policy, vital=True, timeout_s=within_s)

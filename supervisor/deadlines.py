@@ -12,6 +12,7 @@
 - `beat`, `lease`: when to say that we live, and when to believe that the server thinks we do not.
 """
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -123,6 +124,10 @@ class Deadlines:
     def clear(self, deadline: Deadline) -> None:
         """Take one away."""
         self._at.pop(deadline, None)
+
+    def passed(self, deadline: Deadline, now: float) -> bool:
+        """Say whether one came due."""
+        return self._at.get(deadline, math.inf) <= now
 
     def next(self) -> float | None:
         """Say when the next one comes due."""

@@ -2,13 +2,13 @@
 
 from msgspec import Struct
 
-from protocol.flows import OutagePolicy
 from protocol.messages.checkpoints import StopReason
 from protocol.states import TaskInstanceState
 from supervisor.deadlines import Limits
 from supervisor.machines import Do
 from supervisor.outcome import Exit
 from supervisor.stopping import Graces
+from supervisor.tenure import Outage
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -32,6 +32,8 @@ class Granted(Event, frozen=True):
 
     lease_s: float
     retries_left: bool
+    sent: float | None = None
+    """When the question left that was answered so; None: now."""
 
 
 class Refused(Event, frozen=True):
@@ -76,6 +78,9 @@ class Fenced(Event, frozen=True):
 
 class BeatTaken(Event, frozen=True):
     """A heartbeat was answered well."""
+
+    sent: float | None = None
+    """When it left; None: now. The lease is counted from there."""
 
 
 class BeatRefused(Event, frozen=True):
@@ -126,7 +131,7 @@ class Policy(Struct, frozen=True):
     limits: Limits = Limits()
     graces: Graces = Graces()
     grace_s: float | None = None
-    outage: OutagePolicy = "checkpoint_after"
+    outage: Outage = Outage()
     heartbeat_s: float = 10.0
     talks: bool = True
     """Whether its runtime speaks frames. One that does not is up as soon as it may run."""

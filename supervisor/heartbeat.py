@@ -14,9 +14,7 @@ JITTER = 0.2
 SHARE = 1 / 4
 """Of the lease: how far beats are apart at most."""
 AGAIN = 1 / 12
-"""Of the lease: how soon a beat that was not answered is sent again. Several tries fit before the fence."""
-FENCE = 2 / 3
-"""Of the lease: when to begin to stop, if not even later."""
+"""Of the lease: how soon a beat that was not answered is sent again. Several tries fit before the stop."""
 SOONEST_S = 0.05
 
 
@@ -41,14 +39,18 @@ def meaning(status: int | None, *, understood: bool) -> Word:
     return Word.LIVES if 200 <= status < 300 else Word.NOTHING  # noqa: PLR2004 - what HTTP calls a success
 
 
-def interval(lease_s: float, wished_s: float) -> float:
-    """How long from one beat to the next, before jitter."""
-    return max(min(lease_s * SHARE, wished_s), SOONEST_S)
+def interval(lease_s: float, wished_s: float, after_s: float | None = None) -> float:
+    """How long from one beat to the next, before jitter. Who stops after a short silence has to be heard often."""
+    return max(min(_span(lease_s, after_s) * SHARE, wished_s), SOONEST_S)
 
 
-def again(lease_s: float, wished_s: float) -> float:
+def again(lease_s: float, wished_s: float, after_s: float | None = None) -> float:
     """How long from a beat that was not answered to the next one, before jitter."""
-    return max(min(lease_s * AGAIN, wished_s), SOONEST_S)
+    return max(min(_span(lease_s, after_s) * AGAIN, wished_s), SOONEST_S)
+
+
+def _span(lease_s: float, after_s: float | None) -> float:
+    return lease_s if after_s is None else min(lease_s, after_s)
 
 
 def chance(seed: bytes, number: int) -> float:
@@ -61,8 +63,3 @@ def next_beat(now: float, every_s: float, seed: bytes, number: int) -> float:
     if number == 0:
         return now + every_s * (0.5 + 0.5 * chance(seed, number))
     return now + every_s * (1 - JITTER + 2 * JITTER * chance(seed, number))
-
-
-def fence_at(heard: float, lease_s: float, grace_s: float) -> float:
-    """When to begin to stop without word from the server: early enough to be gone when the lease ends."""
-    return heard + max(lease_s - grace_s, lease_s * FENCE)

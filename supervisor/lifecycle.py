@@ -23,27 +23,32 @@ from typing import Any
 from protocol.messages.checkpoints import StopReason
 from protocol.states import TaskInstanceState
 from supervisor import events as ev
-from supervisor import heartbeat, stopping
+from supervisor import stopping
 from supervisor.deadlines import Deadline, Deadlines, Moment
 from supervisor.events import Action, Policy
 from supervisor.explaining import Overdue
-from supervisor.machines import CHILD, LEASE, REPORT, Child, ChildEvent, Do, Lease, LeaseEvent, Report, ReportEvent
+from supervisor.machines import (
+    CHILD,
+    LEASE,
+    REPORT,
+    STANDING,
+    Child,
+    ChildEvent,
+    Do,
+    Lease,
+    LeaseEvent,
+    Report,
+    ReportEvent,
+)
 from supervisor.outcome import CAUSES, Cause, Exit, Facts, Server, Standing, Verdict, decide
 from supervisor.stopping import CAPTURE, Manner, Stop
+from supervisor.tenure import Leasehold, manner_of
 
 LOOK_S = 1.0
 """How long the shell has to find out whether a silent child has read its greeting."""
 
 _ENDS = frozenset({Deadline.BOOT, Deadline.EXECUTION, Deadline.PROGRESS, Deadline.OVERTIME})
 _NOT_UP = frozenset({Child.ABSENT, Child.WAITING, Child.BOOTING})
-
-_STANDING: dict[Report, Standing] = {
-    Report.QUIET: Standing.SILENT,
-    Report.TELLING: Standing.PENDING,
-    Report.DUE: Standing.SILENT,
-    Report.TOLD: Standing.TOLD,
-    Report.CLOSED: Standing.PENDING,
-}
 
 
 class Lifecycle:
@@ -64,9 +69,8 @@ class Lifecycle:
         self.verdict: Verdict | None = None
         self.finished = False
         self._deadlines = Deadlines(policy.limits)
-        self._seed = seed
-        self._beats = 0
-        self._lease_s = 0.0
+        grace_s = policy.graces.task_s if policy.grace_s is None else policy.grace_s
+        self.leasehold = Leasehold(policy.outage, grace_s, policy.heartbeat_s, seed)
         self._server = Server.WILLING
         self._exit: Exit | None = None
         self._looked = False
@@ -137,6 +141,8 @@ class Lifecycle:
         self._lease(LeaseEvent.ASK)
 
     def _exited(self, event: ev.Exited, now: float) -> None:
+        if self._deadlines.passed(Deadline.LEASE, now):  # we come late: perhaps it was the keeper that ended it
+            self._late_lease(now)
         if self._child(ChildEvent.EXITED):
             self._exit = event.exit
             self._deadlines.apply(Moment.GONE, now)
@@ -161,10 +167,11 @@ class Lifecycle:
     # --- the server's leave to run --------------------------------------------------------------------------------
 
     def _granted(self, event: ev.Granted, now: float) -> None:
-        self._lease_s, self.retries_left = event.lease_s, event.retries_left
+        self.leasehold.grant(event.lease_s)
+        self.retries_left = event.retries_left
         if not self._lease(LeaseEvent.GRANTED) or self.child is Child.GONE:
             return
-        self._hold(now)
+        self._hold(event.sent, now)
         if self.child is not Child.ABSENT:
             self._greet(now)
         elif self.cause is Cause.NONE:
@@ -186,23 +193,19 @@ class Lifecycle:
             self._unspawned(ev.Unspawned(), now)
         self._halt(Manner.AT_ONCE, now)
 
-    def _hold(self, now: float) -> None:
-        grace_s = self.policy.graces.task_s if self.policy.grace_s is None else self.policy.grace_s
-        self._deadlines.set(Deadline.LEASE, heartbeat.fence_at(now, self._lease_s, grace_s))
-        self._schedule_beat(now, heartbeat.interval(self._lease_s, self.policy.heartbeat_s))
+    def _hold(self, sent: float | None, now: float) -> None:
+        renewed = self.leasehold.renew(now if sent is None else sent)
+        self._deadlines.set(Deadline.LEASE, renewed.begin)
+        self._deadlines.set(Deadline.BEAT, self.leasehold.next_beat(now, answered=True))
 
-    def _schedule_beat(self, now: float, every: float) -> None:
-        self._deadlines.set(Deadline.BEAT, heartbeat.next_beat(now, every, self._seed, self._beats))
-        self._beats += 1
-
-    def _beat_taken(self, _: ev.BeatTaken, now: float) -> None:
+    def _beat_taken(self, event: ev.BeatTaken, now: float) -> None:
         self._lease(LeaseEvent.BEAT)
         if self.lease is Lease.HELD and self._beating():
-            self._hold(now)
+            self._hold(event.sent, now)
 
     def _beat_lost(self, _: ev.BeatLost, now: float) -> None:
         if self._beating():
-            self._schedule_beat(now, heartbeat.again(self._lease_s, self.policy.heartbeat_s))
+            self._deadlines.set(Deadline.BEAT, self.leasehold.next_beat(now, answered=False))
 
     def _beat_refused(self, event: ev.BeatRefused, now: float) -> None:
         if self.report is not Report.QUIET:
@@ -277,7 +280,7 @@ class Lifecycle:
             rungs = stopping.rungs_of(manner, self.policy.graces, left_s=grace_s)
             patience_s = next((rung.patience_s for rung in rungs if rung.signal != CAPTURE), 0.0)
             self.stop = stopping.hasten(self.stop, now, patience_s)
-            self._wait_for(self.stop)
+            self._deadlines.set(Deadline.PATIENCE, self.stop.until)
             return
         if self.cause is Cause.NONE and self.report is not Report.TOLD:
             self.cause, self.reason = cause, reason
@@ -295,9 +298,6 @@ class Lifecycle:
 
     def _take(self, stop: Stop) -> None:
         self._actions.append(Action(Do.CAPTURE) if stop.signal == CAPTURE else Action(Do.SIGNAL, stop.signal))
-        self._wait_for(stop)
-
-    def _wait_for(self, stop: Stop) -> None:
         self._deadlines.set(Deadline.PATIENCE, stop.until)
 
     # --- time -----------------------------------------------------------------------------------------------------
@@ -333,9 +333,9 @@ class Lifecycle:
         self._do((Do.BEAT,))
 
     def _late_lease(self, now: float) -> None:
-        if self._lease(LeaseEvent.SILENCE) and self.policy.outage != "keep":
-            patient = self.policy.outage == "checkpoint_after"
-            self._begin(StopReason.FENCED, Cause.FENCED, Manner.PATIENT if patient else Manner.BRISK, now)
+        manner, tenure = manner_of(self.policy.outage), self.leasehold.now
+        if self._lease(LeaseEvent.SILENCE) and manner is not None and tenure is not None:
+            self._begin(StopReason.FENCED, Cause.FENCED, manner, now, tenure.grace_s(now))
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -355,7 +355,7 @@ class Lifecycle:
     def facts(self) -> Facts:
         """Give what the truth table looks at."""
         return Facts(
-            standing=_STANDING[self.report] if self.said is not None else Standing.SILENT,
+            standing=STANDING[self.report] if self.said is not None else Standing.SILENT,
             exit=self._exit or Exit.LOST,
             cause=self.cause,
             server=self._server,

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TypeVar
 
+from supervisor.outcome import Standing
+
 
 class Do(StrEnum):
     """What the shell carries out."""
@@ -226,6 +228,15 @@ REPORT: Table[Report, ReportEvent] = {
         _RE.ENDED: (_R.CLOSED, _),
     },
 }
+
+STANDING: Mapping[Report, Standing] = {
+    _R.QUIET: Standing.SILENT,
+    _R.TELLING: Standing.PENDING,
+    _R.DUE: Standing.SILENT,
+    _R.TOLD: Standing.TOLD,
+    _R.CLOSED: Standing.PENDING,
+}
+"""Where a word that was said stands."""
 
 LEASE: Table[Lease, LeaseEvent] = {
     _L.UNASKED: {

@@ -23,6 +23,7 @@ from supervisor.paths import quote
 from supervisor.retrying import RetryPolicy
 from supervisor.settings import Settings, SettingsError
 from supervisor.shipping import Way
+from supervisor.tenure import Outage
 
 NAME_CAP = 200
 """Of a file's name; most file systems take 255 bytes."""
@@ -120,11 +121,18 @@ def _policy(wished: AttemptPolicy, settings: Settings, runtime: runtimes.Runtime
         limits=Deadlines(limits.boot_s, wished.execution_timeout_s, wished.progress_timeout_s, limits.overtime_s),
         graces=settings.graces,
         grace_s=wished.grace_s,
-        outage=wished.outage or "checkpoint_after",
+        outage=_outage(wished, settings.outage),
         heartbeat_s=limits.heartbeat_s,
         talks=row.frames,
         zero_is_success=row.zero_is_success if runtime.zero_is_success is None else runtime.zero_is_success,
     )
+
+
+def _outage(wished: AttemptPolicy, ours: Outage) -> Outage:
+    """The author's where there is one: whole, because our seconds were not meant for another policy."""
+    policy = ours.policy if wished.outage is None else wished.outage
+    after_s = ours.after_s if wished.outage is None and wished.outage_after_s is None else wished.outage_after_s
+    return Outage(policy, after_s)
 
 
 def _name(part: str) -> str:

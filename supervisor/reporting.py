@@ -45,7 +45,7 @@ class Reporter:
         """Ask whether it may run."""
         body = TIEnterRunningPayload(self._hostname, self._unixname, pid, datetime.now(UTC))
         try:
-            context = await self._api.start(body)
+            context, sent = await self._api.start(body)
         except ApiRefused as refused:
             self.why = str(refused)
             self._log.say("error", "the server refuses the start", why=self.why)
@@ -53,12 +53,12 @@ class Reporter:
         else:
             self.context = context
             self._page.began(context, self._api.token.value)
-            self._fire(ev.Granted(lease_s, retries_left=context.should_retry))
+            self._fire(ev.Granted(lease_s, context.should_retry, sent))
 
     async def beat(self, pid: int) -> None:
         """Say that it lives. Once: the next heartbeat is the second try."""
         try:
-            stop = await self._api.beat(TIHeartbeatInfo(self._hostname, pid))
+            stop, sent = await self._api.beat(TIHeartbeatInfo(self._hostname, pid))
         except ApiRefused as refused:
             self._log.say("warning", "a heartbeat was refused", why=str(refused))
             if meaning(refused.status, understood=True) is Word.REFUSED:
@@ -71,7 +71,7 @@ class Reporter:
             self._fire(ev.BeatLost())
         else:
             self._page.renewed(self._api.token.value)
-            self._fire(ev.BeatTaken())
+            self._fire(ev.BeatTaken(sent))
             if stop is not None:
                 self._log.say("info", "the server asks for a stop", reason=stop)
                 self._fire(ev.StopAsked(_reason(stop)))

@@ -24,6 +24,7 @@ from supervisor.keeper.link import Account, Limits
 from supervisor.logs import LogSettings
 from supervisor.runtimes import BUILT_IN, Runtime
 from supervisor.stopping import Graces
+from supervisor.tenure import Outage
 
 FILE = "taskhand.toml"
 PREFIX = "TASKHAND_"
@@ -144,14 +145,8 @@ class ChildSettings(_Section, frozen=True):
 
     def limits(self) -> Limits:
         """Give them as the keeper takes them. Raises SettingsError where there is no such user."""
-        return Limits(
-            memory=self.memory,
-            pids=self.pids,
-            cpu_weight=self.cpu_weight,
-            rlimits=dict(self.rlimits),
-            oom_score_adj=self.oom_score_adj,
-            account=None if self.user is None else _account(self.user),
-        )
+        account = None if self.user is None else _account(self.user)
+        return Limits(self.memory, self.pids, self.cpu_weight, dict(self.rlimits), self.oom_score_adj, account)
 
 
 def _account(user: str) -> Account:
@@ -170,6 +165,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     graces: Graces = Graces()
+    outage: Outage = Outage()
     checkpoints: CheckpointSettings = CheckpointSettings()
     keeper: KeeperOptions = KeeperOptions()
     logs: LogSettings = LogSettings()
@@ -223,6 +219,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "worker": WorkerSettings,
     "limits": LimitSettings,
     "graces": Graces,
+    "outage": Outage,
     "checkpoints": CheckpointSettings,
     "keeper": KeeperOptions,
     "logs": LogSettings,

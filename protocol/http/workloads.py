@@ -31,6 +31,7 @@ class AttemptPolicy(Model, frozen=True):
     progress_timeout_s: float | None = None
     outage: OutagePolicy | None = None
     grace_s: float | None = None
+    outage_after_s: float | None = None
 
 
 class ExecuteTask(Model, frozen=True, tag_field="type", tag="ExecuteTask"):

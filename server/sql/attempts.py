@@ -48,9 +48,12 @@ class AttemptLife(Part):
         where = f"{process.hostname} pid {process.pid}"
         sets = _start(tx, held, process, start_date, now) | {"due": self._lease(now)}
         turn = Turn(Event.RUN, now, f"started on {where}", sets, {"hostname": process.hostname, "pid": process.pid})
-        if happen(tx, held, turn) is Applied.AGAIN and process != _process(it):
-            message = f"it runs already, on {it.hostname} pid {it.pid}"
-            raise Conflict("invalid_state", message, previous_state=it.state.value)
+        if happen(tx, held, turn) is Applied.AGAIN:
+            if process != _process(it):
+                message = f"it runs already, on {it.hostname} pid {it.pid}"
+                raise Conflict("invalid_state", message, previous_state=it.state.value)
+            # Who asks again has had no answer, and counts the lease from this time.
+            tx.run("UPDATE instances SET due = ? WHERE key = ?", sets["due"], it.key)
         return self._started(tx, it.id)
 
     def _lease(self, now: datetime) -> int:

@@ -47,6 +47,10 @@ def test_a_sound_graph_has_no_problems() -> None:
             flow(task("a", args=[{"kind": "literal", "name": "x"}, {"kind": "literal", "name": "x"}])),
             "task 'a' is given the argument 'x' twice",
         ),
+        (
+            flow(task("a", outage="keep", outage_after_s=5)),
+            "task 'a' is to keep on in an outage, and to stop after 5 s",
+        ),
         (flow(task("a"), task("b", map_over="a")), "task 'b' is mapped over 'a' and does not come after it"),
         (
             flow(task("a"), task("b", "a", args=[{"kind": "mapped", "name": "x", "task_id": "a"}])),

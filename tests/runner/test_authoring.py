@@ -135,8 +135,9 @@ def test_order_without_values() -> None:
 
 
 def test_spans_are_seconds_or_timedeltas() -> None:
-    drawn = graph_of(lambda: one.with_options(retry_delay=timedelta(minutes=2), timeout=1.5, grace=3)())
-    assert (drawn["one"].retry_delay_s, drawn["one"].timeout_s, drawn["one"].grace_s) == (120, 1.5, 3)
+    spans = {"retry_delay": timedelta(minutes=2), "timeout": 1.5, "grace": 3, "outage_after": timedelta(hours=1)}
+    drawn = graph_of(lambda: one.with_options(**spans)())["one"]
+    assert (drawn.retry_delay_s, drawn.timeout_s, drawn.grace_s, drawn.outage_after_s) == (120, 1.5, 3, 3600)
 
 
 @pytest.mark.parametrize(

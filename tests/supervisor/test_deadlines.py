@@ -69,3 +69,10 @@ def test_a_limit_may_be_changed() -> None:
     deadlines.apply(Moment.STARTED, 1.0)
     assert deadlines.next() == 8.0
     assert (deadlines.span(Deadline.EXECUTION), deadlines.span(Deadline.BEAT)) == (7.0, None)
+
+
+def test_one_that_is_not_set_has_not_passed() -> None:
+    deadlines = Deadlines(Limits())
+    assert not deadlines.passed(Deadline.LEASE, 1e9)
+    deadlines.set(Deadline.LEASE, 5.0)
+    assert [deadlines.passed(Deadline.LEASE, now) for now in (4.9, 5.0)] == [False, True]

@@ -2,6 +2,7 @@ from protocol.messages.checkpoints import StopReason
 from supervisor.deadlines import Limits
 from supervisor.events import Action, BeatRefused, Granted, Policy, StopAsked
 from supervisor.machines import Do
+from supervisor.tenure import Outage
 
 
 def test_events_and_actions_are_values() -> None:
@@ -12,5 +13,5 @@ def test_events_and_actions_are_values() -> None:
 
 def test_the_defaults_are_the_documented_ones() -> None:
     policy = Policy()
-    assert (policy.limits, policy.outage, policy.heartbeat_s) == (Limits(), "checkpoint_after", 10.0)
+    assert (policy.limits, policy.outage, policy.heartbeat_s) == (Limits(), Outage(), 10.0)
     assert StopAsked(StopReason.DRAIN).grace_s is None

@@ -1,6 +1,7 @@
 import pytest
 
-from supervisor.heartbeat import JITTER, SOONEST_S, Word, again, chance, fence_at, interval, meaning, next_beat
+from supervisor.heartbeat import JITTER, SOONEST_S, Word, again, chance, interval, meaning, next_beat
+from supervisor.tenure import Outage, tenure
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_what_an_answer_says(status: int | None, understood: bool, word: Word) -
 def test_many_tries_fit_between_a_lost_beat_and_the_fence() -> None:
     lease_s = 30.0
     worst = (interval(lease_s, 60.0) + 4 * again(lease_s, 60.0)) * (1 + JITTER)
-    assert worst <= fence_at(0.0, lease_s, grace_s=25.0) + 1.0
+    assert worst <= tenure(0.0, lease_s, 25.0, Outage()).begin + 1.0
     assert again(300.0, 10.0) == 10.0
 
 
@@ -35,6 +36,12 @@ def test_the_interval_is_a_share_of_the_lease_or_what_is_wished() -> None:
     assert interval(30.0, 60.0) == 7.5
     assert interval(300.0, 5.0) == 5.0
     assert interval(0.0, 5.0) == SOONEST_S
+
+
+def test_who_stops_after_a_short_silence_is_heard_often_enough_for_it() -> None:
+    assert interval(300.0, 10.0, 8.0) == 2.0
+    assert again(300.0, 10.0, 12.0) == 1.0
+    assert interval(30.0, 10.0, 600.0) == 7.5
 
 
 def test_beats_are_jittered_within_bounds_and_differ_between_attempts() -> None:
@@ -52,8 +59,3 @@ def test_the_first_beat_is_not_at_once_and_spread_over_half_the_interval() -> No
 def test_chance_is_in_its_bounds_and_repeatable() -> None:
     assert all(0 <= chance(b"x", number) < 1 for number in range(100))
     assert chance(b"x", 1) == chance(b"x", 1)
-
-
-def test_the_fence_leaves_the_grace_but_at_most_a_third_of_the_lease() -> None:
-    assert fence_at(100.0, 300.0, 25.0) == 375.0
-    assert fence_at(100.0, 30.0, 25.0) == pytest.approx(120.0)

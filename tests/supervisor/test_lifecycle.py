@@ -1,8 +1,5 @@
 """The coupling of an attempt's machines, told as stories."""
 
-from typing import Any
-
-import pytest
 from msgspec.structs import replace
 
 from protocol.messages.checkpoints import StopReason
@@ -14,6 +11,7 @@ from supervisor.lifecycle import LOOK_S
 from supervisor.machines import Child, Do, Lease, Report
 from supervisor.outcome import Cause, Exit
 from supervisor.stopping import CAPTURE_S, KILL, KILL_S, TERM
+from supervisor.tenure import Outage
 from tests.supervisor.stories import FAILED, GRACES, GRANTED, LIMITS, SUCCESS, Story, begun, working
 
 # --- the usual ---------------------------------------------------------------------------------------------------
@@ -344,31 +342,25 @@ def test_a_verdict_that_comes_too_late_is_nobody_s_either() -> None:
     assert story.row == "terminated by the server"
 
 
-@pytest.mark.parametrize(
-    ("outage", "patience_s"), [("checkpoint_after", GRACES.task_s), ("stop_after", GRACES.short_s)]
-)
-def test_when_the_lease_ends_in_silence_it_stops(outage: str, patience_s: float) -> None:
-    story = working(outage=outage)
-    done: list[Any] = []
-    while not done or done == [Do.BEAT]:
-        done = story.wait()
-        story.on(ev.BeatLost())
-    assert done == [(Do.SIGNAL, TERM)]
-    assert story.now == 100.0 + 20.0
-    assert story.core.stop is not None
-    assert story.core.stop.until - story.now == patience_s
+def test_who_wakes_up_after_the_end_of_the_lease_says_that_it_ended() -> None:
+    """The worker was stopped itself. By the time it is woken the keeper has killed the child."""
+    story = working()
+    story.now += 100.0
     story.on(ev.Exited(Exit.SIGNAL))
     assert story.row == "lease ended"
 
 
 def test_who_keeps_on_keeps_on_and_is_back_when_the_server_is() -> None:
-    story = working(outage="keep")
+    story = working(outage=Outage("keep"))
     for _ in range(20):
         story.wait()
         story.on(ev.BeatLost())
     assert (story.core.lease, story.core.child) == (Lease.EXPIRED, Child.WORKING)
     story.on(ev.BeatTaken())
     assert story.core.lease is Lease.HELD
+    story.now += 100.0
+    story.on(ev.Exited(Exit.CODE))
+    assert story.row == "code"
 
 
 def test_ticks_that_come_when_nothing_is_due_do_nothing() -> None:

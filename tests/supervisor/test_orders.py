@@ -8,6 +8,7 @@ from protocol.http.workloads import AttemptPolicy
 from supervisor.orders import NAME_CAP, order_of
 from supervisor.settings import load
 from supervisor.sources import read
+from supervisor.tenure import Outage
 from tests.supervisor.test_sources import envelope
 
 WORKLOAD = read(msgspec.json.encode(envelope(1)))
@@ -34,12 +35,28 @@ def test_attempts_of_one_task_share_its_checkpoints_and_not_its_log() -> None:
 
 def test_the_author_s_limits_come_first() -> None:
     found = load({"worker.state_dir": "/s"}, environ={}).settings
-    wished = AttemptPolicy(execution_timeout_s=5.0, progress_timeout_s=2.0, outage="keep", grace_s=1.0)
+    wished = AttemptPolicy(
+        execution_timeout_s=5.0, progress_timeout_s=2.0, outage="stop_after", grace_s=1.0, outage_after_s=3.0
+    )
     policy = order_of(replace(WORKLOAD, policy=wished), found).policy
     assert (policy.limits.execution_s, policy.limits.progress_s) == (5.0, 2.0)
-    assert (policy.outage, policy.grace_s) == ("keep", 1.0)
+    assert (policy.outage, policy.grace_s) == (Outage("stop_after", 3.0), 1.0)
     plain = order_of(WORKLOAD, found).policy
-    assert (plain.outage, plain.talks, plain.zero_is_success) == ("checkpoint_after", True, False)
+    assert (plain.outage, plain.talks, plain.zero_is_success) == (Outage(), True, False)
+
+
+@pytest.mark.parametrize(
+    ("author", "outage"),
+    [
+        (AttemptPolicy(), Outage("stop_after", 60.0)),
+        (AttemptPolicy(outage_after_s=5.0), Outage("stop_after", 5.0)),
+        (AttemptPolicy(outage="checkpoint_after"), Outage("checkpoint_after")),
+        (AttemptPolicy(outage="keep"), Outage("keep")),
+    ],
+)
+def test_who_says_nothing_of_an_outage_has_what_the_worker_is_set_to(author: AttemptPolicy, outage: Outage) -> None:
+    found = load({"worker.state_dir": "/s", "outage.policy": "stop_after", "outage.after_s": 60}, environ={}).settings
+    assert order_of(replace(WORKLOAD, policy=author), found).policy.outage == outage
 
 
 @pytest.mark.parametrize(

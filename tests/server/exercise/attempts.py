@@ -26,7 +26,9 @@ async def run_answers_with_what_an_attempt_begins_with(story: Story) -> None:
 async def the_same_process_may_ask_to_run_again(story: Story) -> None:
     await story.submit()
     it = await story.running()
-    assert (await story.start(it)).instance == it
+    story.later(20)
+    again = (await story.start(it)).instance
+    assert (again.start_date, again.due) == (it.start_date, story.now + timedelta(seconds=30))
     with raises(Conflict, "invalid_state"):
         await story.start(it, THERE)
 

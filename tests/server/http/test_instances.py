@@ -187,6 +187,7 @@ def test_a_plain_task_has_its_command_and_policy(server: Live) -> None:
         "progress_timeout_s": None,
         "outage": "keep",
         "grace_s": 2,
+        "outage_after_s": None,
     }
 
 
