@@ -26,7 +26,7 @@ from supervisor.conversation import Conversation
 from supervisor.keeper.client import KeeperClient, KeeperSettings, Kind, SpawnRequest
 from supervisor.opening import client_of
 from supervisor.retrying import RetryPolicy
-from supervisor.settings import ApiSettings
+from supervisor.sections import ApiSettings
 
 PEER = """
 import statistics, sys, time

@@ -16,7 +16,8 @@ from supervisor.keeper import cgroups
 from supervisor.keeper.client import KeeperClient, KeeperError, KeeperSettings
 from supervisor.logs import LogPump
 from supervisor.orders import Office
-from supervisor.settings import ApiSettings, Settings, child_environment, identity
+from supervisor.sections import ApiSettings
+from supervisor.settings import Settings, child_environment, identity
 from supervisor.shipping import Way
 from supervisor.wire import LeanWire, Timeouts, Wire, address
 

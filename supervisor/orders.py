@@ -21,7 +21,8 @@ from supervisor.logs import LogPump
 from supervisor.pages import Page, Title
 from supervisor.paths import quote
 from supervisor.retrying import RetryPolicy
-from supervisor.settings import Settings, SettingsError
+from supervisor.sections import SettingsError
+from supervisor.settings import Settings
 from supervisor.shipping import Way
 from supervisor.tenure import Outage
 

@@ -8,21 +8,29 @@ than none. `--show-settings` prints every value with where it came from.
 
 import getpass
 import os
-import pwd
 import resource
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct, field, structs
+from msgspec import Struct, field, structs
 
-from supervisor.keeper.link import Account, Limits
 from supervisor.logs import LogSettings
 from supervisor.runtimes import BUILT_IN, Runtime
+from supervisor.sections import (
+    ApiSettings,
+    CheckpointSettings,
+    ChildSettings,
+    JournalSettings,
+    KeeperOptions,
+    LimitSettings,
+    SettingsError,
+    WorkerSettings,
+)
 from supervisor.stopping import Graces
 from supervisor.tenure import Outage
 
@@ -33,129 +41,8 @@ OTHERS = frozenset({"server", "triggerer"})
 SECRETS = frozenset({"worker.token"})
 
 
-Seconds = Annotated[float, Meta(ge=0)]
-Span = Annotated[float, Meta(gt=0)]
-"""Seconds of something that cannot be done in none."""
-Count = Annotated[int, Meta(ge=1)]
-
-
-class SettingsError(Exception):
-    """What is wrong with which setting, and where it was read."""
-
-
 NOT_SETTINGS = frozenset({"TASKHAND_LOG_FD"})
 """Variables that look like a setting's: a child has it, and may call `worker` itself."""
-
-
-class _Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the file."""
-
-
-class ApiSettings(_Section, frozen=True):
-    """Where the execution API is, and how it is reached."""
-
-    url: str = "http://127.0.0.1:8710/execution"
-    ca_file: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
-    verify: bool = True
-    proxy: str | None = None
-    """An HTTP proxy for all calls; the environment's is not used."""
-    connect_timeout_s: Span = 5.0
-    timeout_s: Span = 10.0
-    connections: Count = 64
-    extended: bool = False
-    """The server is one of ours, although its workloads come from elsewhere."""
-
-
-class WorkerSettings(_Section, frozen=True):
-    """What this worker takes, and who it is."""
-
-    name: str = ""
-    """Empty: host and process."""
-    token: str | None = None
-    slots: Count = 8
-    queues: tuple[str, ...] = ("default",)
-    source: Literal["claim", "stdin"] = "claim"
-    claim_wait_s: Seconds = 30.0
-    state_dir: str = "~/.taskhand"
-    log_dir: str = ""
-    """Empty: `worker-logs` in the state directory. `logs` there is the server's, who prunes it by its own rules."""
-
-
-class LimitSettings(_Section, frozen=True):
-    """Deadlines that are not the author's."""
-
-    boot_s: Span = 60.0
-    overtime_s: Seconds = 20.0
-    heartbeat_s: Span = 10.0
-    lease_s: Span = 300.0
-
-
-class CheckpointSettings(_Section, frozen=True):
-    """Where checkpoints' files are, and how plain programs' directories are looked after."""
-
-    blobs: str = ""
-    """A folder, or a URL of an object store (extra `fsspec`). Empty: `blobs` in the state directory."""
-    every_s: float = 1.0
-    """How often a plain program's checkpoint directory is looked at."""
-    memory_pressure: float = 40.0
-    """Above this percentage of stalled time (PSI, `full avg10`) one attempt is asked to yield; 0 never asks."""
-    notice: str = ""
-    """Where it is said when this machine ends: a file, an http address, or `module:function`."""
-    notice_every_s: float = 5.0
-    """How often that is looked at."""
-
-
-class KeeperOptions(_Section, frozen=True):
-    """The process that starts children."""
-
-    entry: str = "runner.child:main"
-    """What a Python child calls, `module:function`."""
-    preload: tuple[str, ...] = ()
-    """Modules, and flow files (`….py`), that children find imported. When one changes, the keeper is replaced."""
-    cgroups: bool = True
-    """Give each attempt a control group where the machine lets us; with several workers in one group, only one can."""
-    pass_env: tuple[str, ...] = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "USER", "SHELL")
-    """The variables of our environment that children get. What is not named here stays with us: it may be a secret."""
-    env: Mapping[str, str] = field(default_factory=dict)
-
-
-class JournalSettings(_Section, frozen=True):
-    """What is written down so that it survives us."""
-
-    enabled: bool = True
-    on_fault: Literal["go_on", "drain"] = "go_on"
-    """When it cannot be written (a full disk): tell outcomes without it, or take no more work and end."""
-    segment_bytes: int = 1024 * 1024
-
-
-class ChildSettings(_Section, frozen=True):
-    """What one attempt's processes may use, together where the machine has control groups for us."""
-
-    memory: Count | None = None
-    """Bytes."""
-    pids: Count | None = None
-    cpu_weight: Annotated[int, Meta(ge=1, le=10_000)] | None = None
-    oom_score_adj: Annotated[int, Meta(ge=-1000, le=1000)] | None = None
-    rlimits: Mapping[str, int] = field(default_factory=dict)
-    """By the name after RLIMIT_, in lower case: {"nofile": 1024, "core": 0}."""
-    user: str | None = None
-    """Run children as this user; only root can."""
-
-    def limits(self) -> Limits:
-        """Give them as the keeper takes them. Raises SettingsError where there is no such user."""
-        account = None if self.user is None else _account(self.user)
-        return Limits(self.memory, self.pids, self.cpu_weight, dict(self.rlimits), self.oom_score_adj, account)
-
-
-def _account(user: str) -> Account:
-    try:
-        found = pwd.getpwnam(user)
-    except KeyError as error:
-        raise SettingsError(f"children.user: there is no user called {user!r}") from error
-    groups = tuple(os.getgrouplist(user, found.pw_gid))
-    return Account(user, found.pw_uid, found.pw_gid, groups, found.pw_dir)
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

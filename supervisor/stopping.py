@@ -41,8 +41,11 @@ class Graces(Struct, frozen=True):
     """The nested graces: how long the machine leaves us, and what is kept back at each level for telling."""
 
     pod_s: Seconds = 30.0
+    """How long the machine leaves the worker between SIGTERM and SIGKILL."""
     worker_margin_s: Seconds = 3.0
+    """What the worker keeps of it for telling."""
     task_margin_s: Seconds = 2.0
+    """What it keeps of the rest, between the end of the last task and its own."""
     short_s: Seconds = 5.0
     """For a stop that nobody gains from waiting for: a time-out, a fence, a kill."""
 

@@ -28,8 +28,9 @@ class Outage(Struct, frozen=True, forbid_unknown_fields=True):
     """What becomes of an attempt whose server is away. As a setting: of all whose author says nothing of it."""
 
     policy: OutagePolicy = "checkpoint_after"
+    """What it does: `checkpoint_after`, `stop_after`, or `keep`, which goes on whatever happens."""
     after_s: Annotated[float, Meta(gt=0)] | None = None
-    """Of silence; None: as late as the lease allows, which is also the most."""
+    """Seconds of silence before it does; none: as late as the lease allows, which is also the most."""
 
 
 class Tenure(Struct, frozen=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from protocol import drawing, schema
 from tests.vectors import make
-from tools import reference
+from tools import reference, settings_table
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,6 +17,7 @@ FILES: dict[str, Callable[[], str]] = {
     "schema.json": schema.render,
     "docs/states.md": drawing.draw,
     "docs/commands.md": reference.draw,
+    "docs/operating.md": settings_table.draw,
     **{f"tests/vectors/{name}": producer for name, producer in make.FILES.items()},
 }
 

@@ -38,7 +38,8 @@ def machine(config: str | None, api: str | None) -> list[Finding]:
     """Try what a worker needs. Imported here: a sick installation has been told of by now, and would only fall over."""
     from supervisor.checkup import check_up  # noqa: PLC0415 - as above
     from supervisor.examining import examine  # noqa: PLC0415 - as above
-    from supervisor.settings import SettingsError, load  # noqa: PLC0415 - as above
+    from supervisor.sections import SettingsError  # noqa: PLC0415 - as above
+    from supervisor.settings import load  # noqa: PLC0415 - as above
 
     try:
         return check_up(examine(load({"api.url": api}, config)))

@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 
 import click
 
-from supervisor.settings import Loaded, SettingsError, load
+from supervisor.sections import SettingsError
+from supervisor.settings import Loaded, load
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -9,6 +9,7 @@ PAGES = files("", suffix=".md")
 DECISIONS = [page for page in PAGES if page.parent.name == "decisions"]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.*?) *$", re.MULTILINE)
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -43,6 +44,31 @@ def test_there_are_decisions_numbered_without_gaps() -> None:
 def test_a_decision_says_why_what_what_follows_and_what_was_measured(page: Path) -> None:
     headings = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
     assert headings == ["Context", "Decision", "Consequence", "Measured"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_tests_that_are_named_exist(page: Path) -> None:
+    absent = [
+        f"{file}::{test}"
+        for file, test in NAMED_TEST.findall(page.read_text())
+        if not (ROOT / file).is_file() or f"def {test}(" not in (ROOT / file).read_text()
+    ]
+    assert absent == []
+
+
+@pytest.mark.parametrize("name", ["docs/failure-model.md", "SECURITY.md"])
+def test_every_promise_names_a_test(name: str) -> None:
+    tables = [
+        table for table in (ROOT / name).read_text().split("\n\n") if table.startswith("|") and "held by" in table
+    ]
+    rows = [row for table in tables for row in table.splitlines()[2:]]
+    assert len(rows) > 10
+    assert [row for row in rows if not NAMED_TEST.search(row)] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text()
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"({page.name})" not in index] == ["README.md"]
 
 
 def test_the_readme_starts_with_the_two_commands() -> None:

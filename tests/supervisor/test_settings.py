@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from supervisor.runtimes import RuntimeKind
-from supervisor.settings import Settings, SettingsError, child_environment, identity, load, notify_socket
+from supervisor.sections import SettingsError
+from supervisor.settings import Settings, child_environment, identity, load, notify_socket
 
 
 def test_each_layer_is_over_the_one_before(tmp_path: Path) -> None:

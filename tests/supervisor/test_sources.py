@@ -12,7 +12,7 @@ import pytest
 from bench.minimal_api import MinimalApi
 from protocol.http.workloads import ClaimRequest, ExecuteTask
 from supervisor.opening import client_of
-from supervisor.settings import ApiSettings
+from supervisor.sections import ApiSettings
 from supervisor.sources import BadWorkload, ClaimSource, ListSource, Source, StdinSource, read
 from tests.system.world import play
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from supervisor.settings import CheckpointSettings
+from supervisor.sections import CheckpointSettings
 from tests.architecture.layout import ROOT
 from tests.system.checkpoints.worlds import World, world
 

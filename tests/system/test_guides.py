@@ -1,0 +1,62 @@
+"""What README and the guide to tasks show is done: a server and a worker stand ready, and take their flows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.authoring import find_task, flows_of, load_module
+from tests.architecture.pages import code
+from tests.system.standing import Standing, standing
+
+pytestmark = pytest.mark.slow
+
+README = code("README.md", "python")
+TASKS = code("docs/writing-tasks.md", "python")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    with standing(tmp_path_factory.mktemp("guides")) as found:
+        yield found
+
+
+def written(place: Standing, name: str, text: str) -> Path:
+    file = place.folder / name
+    file.write_text(text)
+    return file
+
+
+def test_the_flow_of_the_readme(place: Standing) -> None:
+    file = written(place, "flow.py", README[0])
+    assert find_task(file, "pipeline", "extract")() == [1, 2, 3]
+    run = place.run_of("flow.py:pipeline")
+    assert (run["state"], run["counts"]) == ("success", {"success": 2})
+    assert place.worker("why", "pipeline/train").stdout.count("checkpoint") >= 100
+    assert place.worker("ps", "--flow", "pipeline").returncode == 0
+
+
+@pytest.mark.parametrize("number", range(len(TASKS)))
+def test_the_flows_of_the_guide_to_tasks(place: Standing, number: int) -> None:
+    file = written(place, f"page{number}.py", TASKS[number])
+    flows = flows_of(load_module(file))
+    assert flows
+    states = {name: place.run_of(f"{file.name}:{name}")["state"] for name in flows}
+    assert states == {name: "failed" if name == "fails" else "success" for name in flows}
+
+
+def test_what_the_guide_says_of_mapped_tasks_and_of_ends(place: Standing) -> None:
+    [mapped] = [text for text in TASKS if "def mapped" in text]
+    run = place.run_of(f"{written(place, 'mapped.py', mapped).name}:mapped")
+    assert run["counts"] == {"success": 5}
+    [ends] = [text for text in TASKS if "def ends" in text]
+    written(place, "ends.py", ends)
+    run = place.run_of("ends.py:ends")
+    assert run["counts"] == {"success": 2, "skipped": 1}
+    why = [line.split("\t") for line in place.worker("why", "ends/shaky").stdout.splitlines()]
+    assert [line[1] for line in why if line[0] in "123"] == ["up_for_retry", "up_for_retry", "success"]
+    assert place.worker("why", "ends/sensor").stdout.count("\trun\t") == 3
+    rows = [text for text in TASKS if "def tell" in text]
+    written(place, "rows.py", rows[0])
+    assert place.run_of("rows.py:rows", "--param", "reverse=false")["state"] == "success"
+    assert "the rows are [1, 2, 3]" in place.log_of("rows/tell")
