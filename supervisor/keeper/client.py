@@ -21,6 +21,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 import msgspec
@@ -28,7 +29,7 @@ import msgspec
 from supervisor.keeper import cgroups
 from supervisor.keeper.children import Child, Ending, SpawnError
 from supervisor.keeper.fosterage import Fosterage
-from supervisor.keeper.leftovers import remove, sweep
+from supervisor.keeper.leftovers import remove, sweep, sweep_one
 from supervisor.keeper.link import (
     Exited,
     Kill,
@@ -285,6 +286,8 @@ class KeeperClient:
         for child in keeper.children.values():
             self._foster.take(child)
         self._foster.end_strays()
+        known = {child.tmpdir for child in keeper.children.values()}
+        self._do(partial(sweep_one, keeper.pid, known), self._settings.tmp_root)
         for pending in keeper.pending.values():
             self._reserve.give_back()
             if not pending.answer.done():

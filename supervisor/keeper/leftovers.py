@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 _NAME = re.compile(r".+\.([0-9]+)-[0-9]+\Z")
@@ -27,17 +28,29 @@ def remove(folder: str) -> None:
 
 def sweep(root: str) -> int:
     """Remove what dead keepers have left: how many directories."""
-    count = 0
+    left = [path for path, keeper in _folders(root) if not _is_keeper(keeper)]
+    for path in left:
+        remove(path)
+    return len(left)
+
+
+def sweep_one(keeper: int, known: Collection[str], root: str) -> None:
+    """Remove what a keeper has left that just died: directories of children that it told nobody of."""
+    for path, made_by in _folders(root):
+        if made_by == keeper and path not in known:
+            remove(path)
+
+
+def _folders(root: str) -> Iterator[tuple[str, int]]:
+    """Give the children's directories, each with the pid of the keeper that made it."""
     try:
         entries = list(os.scandir(root))
     except FileNotFoundError:  # the first keeper makes it
-        return 0
+        return
     for entry in entries:
         found = _NAME.match(entry.name)
-        if found is not None and not _is_keeper(int(found[1])):
-            remove(entry.path)
-            count += 1
-    return count
+        if found is not None:
+            yield entry.path, int(found[1])
 
 
 def _open_up(folder: str) -> None:

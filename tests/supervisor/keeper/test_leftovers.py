@@ -1,6 +1,7 @@
 """What tasks leave in their directories, and what dead keepers leave of theirs."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,19 @@ def test_what_dead_keepers_left_is_removed(tmp_path: Path) -> None:
 def test_what_is_gone_is_removed_already(tmp_path: Path) -> None:
     remove(str(tmp_path / "none"))
     assert sweep(str(tmp_path / "none")) == 0
+
+
+@in_loop
+async def test_what_a_killed_keeper_told_nobody_of_is_removed(tmp_path: Path) -> None:
+    """It dies between making a child's directory and saying so; its children's own stay until they end."""
+    async with keeper(tmp_path) as client:
+        child = await client.spawn(python("import signal; signal.pause()"))
+        assert client.serving_pid is not None
+        untold = Path(child.tmpdir).parent / f"untold.{client.serving_pid}-9"
+        untold.mkdir()
+        os.kill(client.serving_pid, signal.SIGKILL)
+        await until(lambda: not untold.exists())
+        assert os.path.isdir(child.tmpdir)
+        client.kill(child, signal.SIGKILL)
+        await child.wait()
+        child.close_channel_ends()
