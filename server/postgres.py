@@ -72,6 +72,17 @@ class PostgresTransaction:
         """Run a statement for each, without waiting for each."""
         self._cursor.executemany(_numbered(text), values)
 
+    def apart(self, part: Callable[[], object]) -> Exception | None:
+        """Run a part under a savepoint."""
+        try:
+            with self._cursor.connection.transaction():
+                part()
+        except psycopg.Error:
+            raise
+        except Exception as fault:  # noqa: BLE001 - a bug of ours or a damaged row: the others are not to suffer
+            return fault
+        return None
+
     def wake(self, whom: str) -> None:
         """Leave a wake-up for after the commit."""
         self.woken.add(whom)

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from protocol.flows import FlowGraph, TaskSpec
 from protocol.messages.checkpoints import BlobReference, StopReason
@@ -344,6 +344,8 @@ class Ticked(Record, frozen=True):
     queued: int
     more: bool
     next_due: datetime | None
+    faults: list[str] = field(default_factory=list)
+    """What could not be decided, and why. The rest was."""
 
 
 class Pruned(Record, frozen=True):

@@ -56,6 +56,20 @@ class SqliteTransaction:
         """Run a statement for each."""
         self._connection.executemany(sql, values)
 
+    def apart(self, part: Callable[[], object]) -> Exception | None:
+        """Run a part under a savepoint."""
+        self._connection.execute("SAVEPOINT part")
+        try:
+            part()
+        except sqlite3.Error:
+            raise
+        except Exception as fault:  # noqa: BLE001 - a bug of ours or a damaged row: the others are not to suffer
+            self._connection.execute("ROLLBACK TO part")
+            self._connection.execute("RELEASE part")
+            return fault
+        self._connection.execute("RELEASE part")
+        return None
+
     def wake(self, whom: str) -> None:
         """Leave a wake-up for after the commit."""
         self.woken.add(whom)

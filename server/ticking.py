@@ -63,6 +63,8 @@ async def _until_quiet(deck: Deck, listening: Listening) -> None:
             log.info("nobody was heard for a while: the leases of %d attempts begin anew", renewed)
         ticked = await deck.store.tick(now)
         deck.metrics.transitions += ticked.transitions
+        for fault in ticked.faults:
+            log.error("tick: %s", fault)
         listening.heard(now, timedelta())
         if not ticked.more:
             break

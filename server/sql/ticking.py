@@ -7,9 +7,10 @@ instances does it in this order, and a tick that holds an instance waits for nob
 """
 
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from protocol.flows import RETURN_VALUE, TaskSpec
 from protocol.messages.runs import DagRunState
@@ -18,13 +19,12 @@ from server.engine import advance, expansion, lost, may_retry, retry_at
 from server.records import FailureKind, Ticked
 from server.rules import Event
 from server.sql.clearing import columns_of_next_try
-from server.sql.graphs import Graph
 from server.sql.part import Part
 from server.sql.planting import plant
 from server.sql.questions import FAIL, nobody_answered
 from server.sql.resuming import columns_after_failure, columns_of, standing
 from server.sql.rows import FROM_INSTANCES, micros, moment, pack
-from server.sql.transaction import ENGINE, Transaction, Value, marks, writes
+from server.sql.transaction import ENGINE, Row, Transaction, Value, marks, writes
 from server.sql.transitions import HELD, Held, Turn, change, happen, happen_to_many, hold, let_go
 
 S = TaskInstanceState
@@ -41,9 +41,14 @@ _STATES = {state.value: state for state in S}
 """A look-up costs a tenth of making the member of the enumeration, and a graph may have ten thousand tasks."""
 
 
+AGAIN = timedelta(minutes=1)
+"""When an instance is looked at again that could not be decided."""
+
+
 class _Count(Struct):
     transitions: int = 0
     queued: int = 0
+    faults: list[str] = field(default_factory=list)
 
 
 class Ticking(Part):
@@ -54,18 +59,25 @@ class Ticking(Part):
         """Let happen what is due, and advance the runs in which something changed. Safe in many servers at once."""
         count = _Count()
         for key, digest in _take_changed(tx, limit):
-            self._advance(tx, key, self.graphs.get(tx, digest), now, count)
+            fault = tx.apart(partial(self._advance, tx, key, digest, now, count))
+            if fault is not None:
+                count.faults.append(f"run {_name_of(tx, key)} cannot be advanced until it changes: {_told(fault)}")
         due = tx.rows(
             f"SELECT {HELD} {FROM_INSTANCES} WHERE i.due <= ? ORDER BY i.due LIMIT ?{tx.lock_free}", micros(now), limit
         )
         for row in due:
-            self._due(tx, Held(row), now)
+            fault = tx.apart(partial(self._due, tx, row, now))
+            if fault is not None:
+                tx.run("UPDATE instances SET due = ? WHERE key = ?", micros(now + AGAIN), row[0])
+                count.faults.append(f"attempt {row[1]} is looked at again in {AGAIN}: {_told(fault)}")
         count.transitions += len(due)
         for (key,) in tx.rows(f"SELECT i.key FROM runs i WHERE i.due <= ? LIMIT ?{tx.lock_free}", micros(now), limit):
             tx.run("UPDATE runs SET due = NULL WHERE key = ?", key)
             change(tx, key)
         more = len(due) >= limit or bool(tx.row("SELECT 1 FROM changed LIMIT 1"))
-        return Ticked(transitions=count.transitions, queued=count.queued, more=more, next_due=_next_due(tx))
+        return Ticked(
+            transitions=count.transitions, queued=count.queued, more=more, next_due=_next_due(tx), faults=count.faults
+        )
 
     async def wait_for_change(self, seen: int, seconds: float) -> bool:
         """Return when a transition after `seen` calls for a tick, or after so many seconds (then False)."""
@@ -75,7 +87,8 @@ class Ticking(Part):
         """Give a number before a tick; `wait_for_change` with it misses nothing."""
         return self.database.seen([ENGINE])
 
-    def _due(self, tx: Transaction, held: Held, now: datetime) -> None:
+    def _due(self, tx: Transaction, row: Row, now: datetime) -> None:
+        held = Held(row)
         match held.instance.state:
             case S.RUNNING | S.RESTARTING:
                 self._lost(tx, held, now)
@@ -107,7 +120,8 @@ class Ticking(Part):
             sets |= {"due": micros(retry_at(task, now, None)), **columns_after_failure(tx, held, task)}
         happen(tx, held, Turn(event, now, why, sets, {"kind": FailureKind.LOST, "worker": it.worker}))
 
-    def _advance(self, tx: Transaction, key: int, graph: Graph, now: datetime, count: _Count) -> None:
+    def _advance(self, tx: Transaction, key: int, digest: str, now: datetime, count: _Count) -> None:
+        graph = self.graphs.get(tx, digest)
         row = tx.row(
             "SELECT r.state, f.is_paused FROM runs r LEFT JOIN flows f ON f.dag_id = r.dag_id "
             "WHERE r.key = ? AND r.due IS NULL",
@@ -194,6 +208,16 @@ def _set_state(
     end = None if after is DagRunState.RUNNING else micros(now)
     sql = "UPDATE runs SET state = ?, start_date = coalesce(start_date, ?), end_date = ? WHERE key = ?"
     tx.run(sql, after.value, micros(now), end, key)
+
+
+def _name_of(tx: Transaction, key: int) -> str:
+    row = tx.row("SELECT dag_id, run_id FROM runs WHERE key = ?", key)
+    return str(key) if row is None else "/".join(row)
+
+
+def _told(fault: Exception) -> str:
+    """Give a fault in words."""
+    return f"{type(fault).__name__}: {fault}"
 
 
 def _next_due(tx: Transaction) -> datetime | None:

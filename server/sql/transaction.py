@@ -45,6 +45,9 @@ class Transaction(Protocol):
     def many(self, sql: str, values: Iterable[Sequence[Value]]) -> None:
         """Run a statement for each."""
 
+    def apart(self, part: Callable[[], object]) -> Exception | None:
+        """Run a part that may fail by itself: what it wrote is undone, and its fault is given. A database's is not."""
+
     def wake(self, whom: str) -> None:
         """Tell those who wait for this, once it is committed."""
 

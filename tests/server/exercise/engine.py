@@ -1,4 +1,5 @@
 from datetime import timedelta
+from typing import cast
 
 from protocol.flows import FlowGraph
 from protocol.messages.startup import MappedArgBinding
@@ -7,6 +8,7 @@ from server.faults import Conflict, NotFound, Refused
 from server.filters import AssetEventFilter, Retention
 from server.outcomes import Ended, OutletEvent
 from server.records import NewRun
+from server.sql.transaction import HasDatabase, Transaction
 from tests.server.exercise.story import Story, raises, task
 
 
@@ -241,3 +243,47 @@ async def events_of_assets_and_silent_triggerers_are_pruned_too(story: Story) ->
 async def the_store_is_ready(story: Story) -> None:
     await story.store.ready(story.now)
     await story.store.open()
+
+
+async def a_run_that_cannot_be_read_holds_up_no_other(story: Story) -> None:
+    """Its graph is damaged, or of a form that a newer version wrote: it waits, and it is told."""
+    await story.submit(task("task"), run_id="broken")
+    broken = await story.running()
+    await _graph_of(story, "broken", "damaged")
+    await story.submit(task("task"), run_id="sound")
+    sound = await story.running()
+    story.later(31)
+    ticked = await story.store.tick(story.now)
+    assert [broken.id in fault for fault in ticked.faults] == [True]
+    assert await story.states("sound") == {"task": "failed"}
+    assert await story.states("broken") == {"task": "running"}
+    assert sound.id not in str(ticked.faults)
+    assert (await story.store.tick(story.now)).faults == []
+    await _graph_of(story, "broken", None)
+    story.later(61)
+    await story.tick()
+    assert await story.states("broken") == {"task": "failed"}
+
+
+async def a_run_that_cannot_be_read_is_not_begun_and_others_are(story: Story) -> None:
+    for run in ("broken", "sound"):
+        graph = FlowGraph(dag_id="flow", tasks=[task("task")])
+        await story.store.submit(graph, NewRun(dag_id="flow", run_id=run), story.now)
+    await _graph_of(story, "broken", "damaged")
+    ticked = await story.store.tick(story.now)
+    assert ["run flow/broken" in fault for fault in ticked.faults] == [True]
+    assert await story.states("sound") == {"task": "queued"}
+    assert await story.states("broken") == {"task": "scheduled"}
+    assert not ticked.more
+
+
+async def _graph_of(story: Story, run: str, digest: str | None) -> None:
+    """Give a run a graph that nobody can read; None gives it that of the others."""
+
+    def work(tx: Transaction) -> None:
+        tx.run("INSERT INTO graphs (hash, graph) VALUES ('damaged', '{}') ON CONFLICT (hash) DO NOTHING")
+        found = tx.row("SELECT hash FROM graphs WHERE hash <> 'damaged'")
+        assert found is not None
+        tx.run("UPDATE runs SET graph = ? WHERE run_id = ?", digest or found[0], run)
+
+    await cast("HasDatabase", story.store).database.write(work)
