@@ -2,7 +2,7 @@
 #   PYTHON=python3.12   which Python makes .venv            (default: the first on PATH that is new enough)
 #   WORKERS=2           how many test processes
 #   ARGS='-k frames'    further arguments for pytest, for a benchmark, or for `uv lock`
-#   NAME=codec          one benchmark instead of all
+#   NAME=codec          one benchmark instead of all, and no report
 
 .DEFAULT_GOAL := help
 .PHONY: help ready demo test check lint types architecture schema coverage fix bench interop fuzz soak lock clean
@@ -10,7 +10,7 @@
 PY := .venv/bin/python
 WORKERS ?= 2
 ARGS ?=
-NAME ?= codec httpclient roundtrip variable logs journal store server child attempt exec memory growth drain
+NAME ?= report
 
 export PYTHON
 
@@ -52,8 +52,8 @@ fix: ready ## format, mend what ruff can mend, and draw again what is drawn from
 	@$(PY) -m ruff format
 	@$(PY) -m tools.generated
 
-bench: ready ## measurements, side by side (NAME=codec for one)
-	@sh tools/interop.sh
+bench: ready ## measurements, side by side, into docs/benchmarks.md (ARGS=--quick: into build/; NAME=codec for one)
+	@sh tools/interop.sh bench
 	@set -e; for name in $(NAME); do $(PY) -m bench.$$name $(ARGS); done
 
 interop: ready ## against the packages of others, in environments of their own

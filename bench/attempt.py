@@ -7,7 +7,6 @@ of a Python of the keeper's size. `python -m bench.attempt [--quick] [--json]`.
 import asyncio
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -18,7 +17,9 @@ from typing import Any
 
 import msgspec
 
+from bench.floors import fork_ms, spent
 from bench.harness import Row, emit, median_and_spread
+from bench.meter import process_cpu
 from bench.serving import minimal_api
 from supervisor.attempt import Attempt
 from supervisor.opening import office
@@ -38,19 +39,6 @@ def workload(task_id: str, **more: object) -> dict[str, Any]:
     ti |= {"dag_version_id": str(uuid.uuid4()), "priority_weight": 1}
     envelope = {"token": "w", "dag_rel_path": "a.py", "bundle_info": {"name": "local"}, "ti": ti, "type": "ExecuteTask"}
     return {**envelope, "lease": {"seconds": 30.0, "fence": 1}, **more}
-
-
-def spent() -> float:
-    """Give the CPU of this process and of all it has waited for."""
-    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def process_cpu(pid: int) -> float:
-    """Give the CPU of a process and of the children it has collected."""
-    with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - one read of the kernel's
-        fields = file.read().rpartition(") ")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 FLOW = """from runner import flow, task
@@ -123,25 +111,12 @@ def _encode(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
-def floor(count: int) -> float:
-    """Give the milliseconds of CPU of a fork and an exit, of a process like the keeper."""
-    before = spent()
-    for _ in range(count):
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        os.waitpid(pid, 0)
-    return (spent() - before) / count * 1e3
-
-
 def _rows(kind: str, figures: Figures, least: float) -> Iterator[Row]:
     costs, speeds = figures
     cost, spread = median_and_spread(costs)
-    peers = {"Airflow LocalExecutor": 103.0}
-    yield Row(f"CPU per no-op Python task{kind}", "ms", round(cost, 2), peers, least, len(costs), spread)
+    yield Row(f"CPU per no-op Python task{kind}", "ms", round(cost, 2), {}, least, len(costs), spread)
     speed, spread = median_and_spread(speeds)
-    peers = {"Airflow LocalExecutor": 12.0}
-    yield Row(f"tasks per second{kind}", "1/s", round(speed, 1), peers, None, len(speeds), spread)
+    yield Row(f"tasks per second{kind}", "1/s", round(speed, 1), {}, None, len(speeds), spread)
 
 
 def main(arguments: list[str]) -> None:
@@ -152,7 +127,7 @@ def main(arguments: list[str]) -> None:
         Path(folder, "flow.py").write_text(FLOW)
         figures = {kind: run(measure(url, folder, kind, tasks, rounds)) for kind in ENTRIES}
         slots = run(released(url, folder, 20 if quick else 100))
-    least = round(floor(tasks), 2)
+    least = round(fork_ms(tasks), 2)
     rows = [row for kind, found in figures.items() for row in _rows(kind, found, least)]
     slot, slot_spread = median_and_spread(slots)
     rows.append(Row("slot free after exit", "ms", round(slot, 2), {}, None, len(slots), slot_spread))

@@ -1,6 +1,7 @@
 """A cold `worker exec` of one workload that does nothing, from its start as a process to its exit.
 
-Wall time, and CPU of everything it started. The floor is a bare interpreter. `python -m bench.exec [--quick] [--json]`.
+Wall time, and CPU of everything it started. The floor is a bare interpreter; the peer is Airflow 3.3.2's own supervisor
+in a process for one task. `python -m bench.exec [--quick] [--json]`.
 """
 
 import json
@@ -11,12 +12,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from bench.attempt import workload
+from bench.contenders import airflow_environ
+from bench.drivers.on_airflow import workload as airflow_workload
+from bench.environments import AIRFLOW
 from bench.harness import Row, emit, median_and_spread
 from bench.serving import minimal_api
 
 ENTRY = "bench.noop:main"
+EACH = 5
+"""Airflow's takes seconds, so it has a turn in each fifth round."""
 
 
 def timed(command: list[str], environ: dict[str, str]) -> tuple[float, float, str]:
@@ -44,6 +51,17 @@ def executing(url: str, folder: str, make: Callable[[], dict[str, object]]) -> t
     return wall, cpu
 
 
+def airflow(url: str, home: Path) -> tuple[float, float]:
+    """Carry one out as Airflow does in a process that is started for it, with its own supervisor."""
+    home.mkdir()
+    environ = airflow_environ(url, home)
+    given = json.dumps(airflow_workload("noop"))
+    command = [str(AIRFLOW), "-m", "airflow.sdk.execution_time.execute_workload", "--json-string", given]
+    wall, cpu, out = timed(command, environ)
+    assert '"final_state":"success"' in out, out[-2000:]
+    return wall, cpu
+
+
 def main(arguments: list[str]) -> None:
     """Measure and print."""
     runs = 5 if "--quick" in arguments else 15
@@ -54,10 +72,14 @@ def main(arguments: list[str]) -> None:
     walls: dict[str, list[float]] = {name: [] for name in kinds}
     cpus: dict[str, list[float]] = {name: [] for name in kinds}
     bare: list[float] = []
+    theirs: tuple[list[float], list[float]] = ([], [])
     with minimal_api() as url, tempfile.TemporaryDirectory() as folder:
         for make in kinds.values():
             executing(url, folder, make)  # the first compiles
-        for _ in range(runs):
+        for number in range(runs):
+            if not number % EACH and AIRFLOW.exists():
+                for found, value in zip(theirs, airflow(url, Path(folder, f"airflow-{number}")), strict=True):
+                    found.append(value)
             bare.append(timed([sys.executable, "-c", ""], dict(os.environ))[0])
             for name, make in kinds.items():
                 wall, cpu = executing(url, folder, make)
@@ -68,7 +90,10 @@ def main(arguments: list[str]) -> None:
     for name in kinds:
         for what, found in (("wall", walls[name]), ("CPU", cpus[name])):
             middle, spread = median_and_spread(found)
-            peers = {"Airflow": 3200.0} if what == "wall" else {}
+            measured = theirs[what == "CPU"] if name == "python" else []
+            peers: dict[str, float] = (
+                {"Airflow's execute_workload": round(median_and_spread(measured)[0])} if measured else {}
+            )
             rows.append(Row(f"cold exec, {name}, {what}", "ms", round(middle, 1), peers, floor, runs, spread))
     emit(rows, arguments)
 

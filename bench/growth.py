@@ -18,9 +18,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench.attempt import process_cpu, spent, workload
+from bench.attempt import workload
+from bench.floors import spent
 from bench.harness import Row, emit
-from bench.memory import pss_kib
+from bench.meter import process_cpu, pss_kib
 from bench.serving import minimal_api
 from protocol.messages.checkpoints import StopReason
 from supervisor.opening import office

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench.attempt import process_cpu, spent, workload
+from bench.attempt import workload
+from bench.floors import spent
 from bench.harness import Row, emit, median_and_spread
+from bench.meter import process_cpu
 from bench.serving import minimal_api
 from supervisor.journal import Opened, Owed, Settled
 from supervisor.journal_files import Folder

@@ -8,30 +8,16 @@ supervisor's side grows by per child.
 
 import asyncio
 import os
-import re
 import signal
 import sys
 import tempfile
-from collections.abc import Iterable
-from pathlib import Path
 
 from bench.harness import Row, emit, median_and_spread
+from bench.meter import pss_kib
 from bench.roundtrip import greeting
 from protocol.session import Heard, SupervisorSession
 from supervisor.channels import FrameChannel
 from supervisor.keeper.client import KeeperClient, KeeperSettings, Kind, Scope, SpawnRequest
-
-_PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
-
-
-def pss_kib(pids: Iterable[int]) -> int:
-    """Sum the proportional memory of processes."""
-    total = 0
-    for pid in pids:
-        match = _PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_text())
-        assert match is not None
-        total += int(match[1])
-    return total
 
 
 def floor_kib(count: int) -> float:

@@ -187,6 +187,9 @@ class MinimalApi:
         records.append({**record, "seq": len(records) + 1, "attempt": 1, "created": "2026-01-01T00:00:00Z"})
         return Answer(200, {"seq": len(records), "stopping": False})
 
+    def _rendered(self, _: str, __: Call) -> Answer:
+        return Answer(201)
+
     def _log(self, ti: str, call: Call) -> Answer:
         have, offset = self.logs.get(ti, b""), int(call.query["offset"][0])
         if offset > len(have):
@@ -280,6 +283,7 @@ _VERBS: dict[str, Callable[[MinimalApi, str, Call], Answer]] = {
     "log": MinimalApi._log,  # noqa: SLF001 - the class's own table
     "remark": MinimalApi._remark,  # noqa: SLF001 - the class's own table
     "checkpoint": MinimalApi._checkpoint,  # noqa: SLF001 - the class's own table
+    "rtif": MinimalApi._rendered,  # noqa: SLF001 - the class's own table
 }
 _FAMILIES: dict[str, Callable[[MinimalApi, Call, list[str]], Answer]] = {
     "variables": MinimalApi._variables,  # noqa: SLF001 - the class's own table

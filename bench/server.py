@@ -2,7 +2,9 @@
 
 A lifecycle is three requests: claim one workload, `/run`, and success, each durable when it is answered. The server is
 a process of its own, as in life; the clients are raw sockets in this one, so that they cost little of the two cores.
-`ping` is a request that touches no store: three of them are the floor of a lifecycle over this HTTP.
+`ping` is a request that touches no store: three of them are the floor of a lifecycle over this HTTP. `full` has 100,000
+finished task instances (10,000 with `--quick`) and 10,000 that wait in another queue besides; its server and the empty
+one are measured in turns.
 
     python -m bench.server [--quick] [--json] [--postgres URL]
 """
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ import msgspec
 import psutil
 
 from bench.harness import Row, emit, median_and_spread
+from bench.history import put_full
 
 CLIENTS = 8
 TASKS = 50
@@ -31,6 +35,7 @@ RUNNING = b'{"state":"running","hostname":"bench","unixname":"bench","pid":1,"st
 SUCCESS = b'{"state":"success","end_date":"2026-01-01T00:00:01Z"}'
 CLAIM = b'{"worker":"bench","queues":["bench"],"slots":1}'
 REQUESTS = 3
+EMPTY, FULL = "SQLite", "SQLite, full"
 
 
 class Connection:
@@ -146,26 +151,44 @@ async def rate(server: Server, work: Callable[[Connection], Awaitable[int]]) -> 
     return done / took, used / done * 1000
 
 
-async def measure(name: str, rounds: int, count: int, *arguments: str) -> list[Row]:
-    """Measure one database."""
-    lives: list[tuple[float, float]] = []
-    floors: list[tuple[float, float]] = []
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "home", *arguments) as server:
+Figures = list[tuple[float, float]]
+
+
+async def measure(homes: dict[str, Path], rounds: int, count: int, *arguments: str) -> list[Row]:
+    """Measure a server at each home, in turns."""
+    lives: dict[str, Figures] = {name: [] for name in homes}
+    floors: dict[str, Figures] = {name: [] for name in homes}
+    with contextlib.ExitStack() as stack:
+        servers = {name: stack.enter_context(serving(home, *arguments)) for name, home in homes.items()}
         for number in range(rounds + 1):
-            await asyncio.to_thread(server.submit, count)
-            live = await rate(server, lambda connection: lifecycles(connection, server))
-            floor = await rate(server, lambda connection: pings(connection, server, count // CLIENTS))
-            if number:  # the first warms up
-                lives.append(live)
-                floors.append(floor)
+            for name, server in servers.items():
+                await asyncio.to_thread(server.submit, count)
+                live = await rate(server, partial(lifecycles, server=server))
+                floor = await rate(server, partial(pings, server=server, count=count // CLIENTS))
+                if number:  # the first warms up
+                    lives[name].append(live)
+                    floors[name].append(floor)
+    return [row for name in homes for row in rows_of(name, lives[name], floors[name])] + list(compared(lives))
+
+
+def rows_of(name: str, lives: Figures, floors: Figures) -> Iterator[Row]:
+    """Give the rows of one server."""
     ours, spread = median_and_spread([rate for rate, _ in lives])
     floor_rate = median_and_spread([rate for rate, _ in floors])[0] / REQUESTS
-    cpu, cpu_spread = median_and_spread([cpu for _, cpu in lives])
+    yield Row(f"lifecycles over HTTP, {name}", "1/s", round(ours, 1), {}, round(floor_rate, 1), len(lives), spread)
+    cpu, spread = median_and_spread([cpu for _, cpu in lives])
     cpu_floor = median_and_spread([cpu for _, cpu in floors])[0] * REQUESTS
-    return [
-        Row(f"lifecycles over HTTP, {name}", "/s", round(ours, 1), {}, round(floor_rate, 1), rounds, spread),
-        Row(f"server CPU for one, {name}", "ms", round(cpu, 3), {}, round(cpu_floor, 3), rounds, cpu_spread),
-    ]
+    yield Row(f"server CPU for one, {name}", "ms", round(cpu, 3), {}, round(cpu_floor, 3), len(lives), spread)
+
+
+def compared(lives: dict[str, Figures]) -> Iterator[Row]:
+    """Say what a past costs, where there is a server with one: time per lifecycle, full beside empty, of each round."""
+    if FULL in lives:
+        pairs = [empty / full for (empty, _), (full, _) in zip(lives[EMPTY], lives[FULL], strict=True)]
+        ratio, spread = median_and_spread(pairs)
+        yield Row(
+            "time of one over HTTP, full as a multiple of empty", "x", round(ratio, 3), {}, None, len(pairs), spread
+        )
 
 
 def main() -> None:
@@ -176,10 +199,15 @@ def main() -> None:
     parser.add_argument("--postgres", metavar="URL", help="an empty database")
     given = parser.parse_args()
     rounds, count = (3, 400) if given.quick else (5, 2000)
-    rows = asyncio.run(measure("SQLite", rounds, count))
+    with tempfile.TemporaryDirectory() as folder:
+        homes = {EMPTY: Path(folder, "empty"), FULL: Path(folder, "full")}
+        homes[FULL].mkdir(mode=0o700)
+        put_full(homes[FULL] / "taskhand.db", 10_000 if given.quick else 100_000)
+        rows = asyncio.run(measure(homes, rounds, count))
     if given.postgres or os.environ.get("TASKHAND_TEST_PG"):
         url = given.postgres or os.environ["TASKHAND_TEST_PG"]
-        rows += asyncio.run(measure("PostgreSQL", rounds, count, "--db", url))
+        with tempfile.TemporaryDirectory() as folder:
+            rows += asyncio.run(measure({"PostgreSQL": Path(folder, "home")}, rounds, count, "--db", url))
     emit(rows, sys.argv)
 
 

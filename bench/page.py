@@ -1,0 +1,113 @@
+"""The report as a page: from the gathered rows to Markdown and SVG, nothing measured here."""
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.environments import ROOT
+from bench.goals import ELSEWHERE, GOALS, Goal
+from bench.plots import PLOTS
+from bench.svg import number
+
+PAGE = "benchmarks.md"
+NAMES = (PAGE, *(f"benchmarks/{name}" for name in PLOTS))
+"""The files, under `docs`."""
+DATA = ROOT / "docs" / "benchmarks.json"
+Report = dict[str, Any]
+"""`{"facts": {name: value}, "modules": {module: {"seconds", "rows": [row]}}}`."""
+
+HEAD = """# Benchmarks
+
+<!-- Made by `make bench`, which measures, and drawn by `bench.page` from benchmarks.json. Not edited by hand. -->
+
+Ours beside the peers that one would pick instead, and beside the floor: what the machine itself asks for the same. All
+of a row was measured in turns in one run, so that what the machine did meanwhile happened to everyone; a value is a
+median, ± is the interquartile range of ours. Ratios hold better than absolute numbers. What each peer does for a job,
+its version and its settings: [decision 0032](decisions/0032-how-peers-are-measured.md).
+"""
+
+
+def load(path: Path = DATA) -> Report:
+    """Read what was gathered."""
+    found: Report = json.loads(path.read_text())
+    return found
+
+
+def draw(name: str, report: Report | None = None) -> str:
+    """Give a file of the report: of the one in `docs`, where no other is given."""
+    report = report or load()
+    if name == PAGE:
+        return page(report)
+    module, plot = PLOTS[Path(name).name]
+    return plot({row["name"]: row for row in report["modules"][module]["rows"]})
+
+
+def names(report: Report) -> list[str]:
+    """Name the files that can be drawn: after a failure or of a part, not all."""
+    return [name for name in NAMES if name == PAGE or PLOTS[Path(name).name][0] in report["modules"]]
+
+
+def page(report: Report) -> str:
+    """Write the page."""
+    modules = report["modules"]
+    facts = "".join(f"| {name} | {value} |\n" for name, value in report["facts"].items())
+    parts = [HEAD, f"| machine and peers | |\n|---|---|\n{facts}", goals(modules), plots(modules)]
+    parts += [section(name, each["rows"]) for name, each in modules.items()]
+    return "\n".join(parts)
+
+
+def goals(modules: dict[str, Any]) -> str:
+    """Write the table of what is to be held."""
+    lines = ["## Goals\n", "| what | measured | floor | goal | | by |", "|---|---|---|---|---|---|"]
+    lines += [goal_line(goal, found) for goal in GOALS if (found := row_of(goal, modules)) is not None]
+    lines += [f"| {what} | | | | | {where} |" for what, where in ELSEWHERE]
+    unmet = [goal for goal in GOALS if (found := row_of(goal, modules)) is not None and not goal.met(found)]
+    lines += ["", *(f"- Not met: {goal.what}. {goal.otherwise}".rstrip() for goal in unmet)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def row_of(goal: Goal, modules: dict[str, Any]) -> dict[str, Any] | None:
+    """Find the row that a goal is about."""
+    rows = modules.get(goal.module, {"rows": []})["rows"]
+    return next((row for row in rows if row["name"] == goal.row), None)
+
+
+def goal_line(goal: Goal, row: dict[str, Any]) -> str:
+    """Write one."""
+    verdict = "met" if goal.met(row) else "**not met**"
+    mine = value(row["ours"], row["unit"])
+    return f"| {goal.what} | {mine} | {floor(row)} | {goal.text} | {verdict} | `{goal.module}` |"
+
+
+def value(amount: float, unit: str) -> str:
+    """Write a number with its unit."""
+    return f"{number(amount)} {unit}"
+
+
+def floor(row: dict[str, Any]) -> str:
+    """Write a row's floor, where it has one."""
+    return "" if row["floor"] is None else value(row["floor"], row["unit"])
+
+
+def plots(modules: dict[str, Any]) -> str:
+    """Show the plots."""
+    shown = [f"![{name.removesuffix('.svg')}](benchmarks/{name})\n" for name, (of, _) in PLOTS.items() if of in modules]
+    return "\n".join(["## Side by side\n", *shown])
+
+
+def section(module: str, rows: list[dict[str, Any]]) -> str:
+    """Write one module's rows, under what its docstring says first."""
+    tree = ast.parse((ROOT / "bench" / f"{module}.py").read_text())
+    first = (ast.get_docstring(tree) or "").partition("\n\n")[0].replace("\n", " ").partition(": `python")[0]
+    lines = [
+        f"## {module}\n",
+        f"{first.rstrip('.')}.\n",
+        "| what | ours | ± | runs | floor | peers |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        peers = "; ".join(f"{name}: {number(amount)}" for name, amount in row["peers"].items())
+        mine = value(row["ours"], row["unit"])
+        lines.append(f"| {row['name']} | {mine} | {number(row['spread'])} | {row['runs']} | {floor(row)} | {peers} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,106 @@
+"""All benchmarks, one after the other, and the report of them: `python -m bench.report [--quick] [--only NAME …]`.
+
+A full run (at most 20 minutes, on a machine that does nothing else) writes docs/benchmarks.json, the page and its
+plots; `--quick` (at most 4) writes the same into build/bench/, because it measures too little to be published. `--only`
+measures some modules anew and keeps what is known of the others.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench import broker, page
+from bench.environments import AIRFLOW, QUEUES, ROOT, version
+
+MODULES = (
+    "peers",
+    "attempt",
+    "phases",
+    "exec",
+    "memory",
+    "growth",
+    "child",
+    "roundtrip",
+    "variable",
+    "httpclient",
+    "codec",
+    "logs",
+    "journal",
+    "drain",
+    "server",
+    "store",
+)
+QUICK = ROOT / "build" / "bench"
+
+
+def facts() -> dict[str, str]:
+    """Say what was measured on, and against what."""
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    found = {
+        "cores": f"{os.cpu_count()}, {_model()}",
+        "memory": f"{pages * size / 2**30:.0f} GiB",
+        "kernel": platform.release(),
+        "Python": platform.python_version(),
+        "load before the run": f"{os.getloadavg()[0]:.1f}",
+    }
+    for name, python in (("apache-airflow", AIRFLOW), ("celery", QUEUES), ("rq", QUEUES)):
+        found[name] = version(python, name) if python.exists() else "not there"
+    found["redis-server"] = broker.version() or "not there"
+    return found
+
+
+def _model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+
+
+def measure(module: str, *, quick: bool) -> dict[str, Any] | None:
+    """Run one; None when it failed, of which it has spoken itself."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", f"bench.{module}", "--json", *(["--quick"] if quick else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    seconds = round(time.perf_counter() - began)
+    if done.returncode:
+        print(f"bench: {module} failed after {seconds} s", flush=True)
+        return None
+    rows = json.loads(done.stdout.splitlines()[-1])["rows"]
+    print(f"bench: {module}: {len(rows)} rows in {seconds} s", flush=True)
+    return {"seconds": seconds, "rows": rows}
+
+
+def write(report: page.Report, folder: Path) -> None:
+    """Write data, page and plots."""
+    files = {"benchmarks.json": json.dumps(report, indent=1, ensure_ascii=False) + "\n"}
+    files |= {name: page.draw(name, report) for name in page.names(report)}
+    for name, text in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    print(f"bench: {folder.relative_to(ROOT) / 'benchmarks.md'} written")
+
+
+def main() -> int:
+    """Measure, and write the report."""
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description="all benchmarks, and their report")
+    parser.add_argument("--quick", action="store_true", help="measure little, and write into build/bench")
+    parser.add_argument("--only", nargs="+", choices=MODULES, metavar="NAME", help="measure these, keep the others")
+    given = parser.parse_args()
+    folder = QUICK if given.quick else ROOT / "docs"
+    known = folder / "benchmarks.json"
+    before = page.load(known)["modules"] if given.only and known.exists() else {}
+    seen, began = facts(), time.perf_counter()
+    found = {module: measure(module, quick=given.quick) for module in given.only or MODULES}
+    merged = {**before, **{module: each for module, each in found.items() if each is not None}}
+    write({"facts": seen, "modules": {name: merged[name] for name in MODULES if name in merged}}, folder)
+    print(f"bench: {time.perf_counter() - began:.0f} s in all")
+    return int(None in found.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
