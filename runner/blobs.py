@@ -9,9 +9,7 @@ was there before the save that made it superfluous, so that an attempt which was
 take away what its successor wrote.
 """
 
-import hashlib
 import os
-import tempfile
 from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
@@ -95,11 +93,13 @@ def local(where: str | Path) -> Path | None:
 
 
 def _keep_here(source: Path, folder: Path) -> BlobReference:
+    from hashlib import sha256  # noqa: PLC0415 - brings OpenSSL, which would be mapped into every child
+
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     half = folder / f".{os.getpid()}-{os.urandom(8).hex()}"
     try:
         with source.open("rb") as original, half.open("xb") as copy:
-            digest, size = hashlib.sha256(), 0
+            digest, size = sha256(), 0
             while piece := original.read(_AT_ONCE):
                 digest.update(piece)
                 copy.write(piece)
@@ -129,6 +129,8 @@ def _keep_remote(source: Path, where: str) -> BlobReference:
 
 
 def _fetched(reference: BlobReference) -> Path:
+    import tempfile  # noqa: PLC0415 - brings ten more libraries, as above
+
     place = Path(tempfile.gettempdir(), f"taskhand-{reference.sha256}")
     system, path = _system(reference.uri)
     try:
@@ -159,8 +161,10 @@ def _fsspec(uri: str) -> ModuleType:
 
 
 def _hash_of(path: Path) -> str:
+    from hashlib import file_digest  # noqa: PLC0415 - as above
+
     with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        return file_digest(content, "sha256").hexdigest()
 
 
 def _sync(folder: Path) -> None:

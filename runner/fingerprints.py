@@ -11,10 +11,9 @@ after each upgrade. Who changes the meaning of the data by other ways says so by
 Computed when it is first needed: a task without checkpoints pays nothing.
 """
 
-import hashlib
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
@@ -23,16 +22,16 @@ import msgspec
 DIGITS = 16
 
 
-def inputs_of(inputs: Mapping[str, Any]) -> str:
-    """Give the digest of what a task was given."""
-    return _digest(_stable(inputs))
+def stable(value: object) -> bytes:
+    """Give the bytes of a value, such as a task's inputs: the same for equal ones, and its own from now on."""
+    return msgspec.json.encode(value, enc_hook=repr, order="sorted")
 
 
-def fingerprint(function: Callable[..., Any], inputs: str, schema: object = None) -> str:
-    """Give the fingerprint of a task's attempt, from its function and the digest of its inputs."""
-    words = [f"code={_digest(code_of(function).encode())}", f"inputs={inputs}"]
+def fingerprint(function: Callable[..., Any], inputs: bytes, schema: object = None) -> str:
+    """Give the fingerprint of a task's attempt, from its function and the bytes of its inputs."""
+    words = [f"code={_digest(code_of(function).encode())}", f"inputs={_digest(inputs)}"]
     if schema is not None:
-        words.append(f"schema={_digest(_stable(schema))}")
+        words.append(f"schema={_digest(stable(schema))}")
     return " ".join(words)
 
 
@@ -83,9 +82,7 @@ def _source(each: Any) -> str:  # noqa: ANN401 - a function or a class
     return ast.unparse(tree)
 
 
-def _stable(value: object) -> bytes:
-    return msgspec.json.encode(value, enc_hook=repr, order="sorted")
-
-
 def _digest(data: bytes) -> str:
+    import hashlib  # noqa: PLC0415 - brings OpenSSL, which would be mapped into every child
+
     return hashlib.sha256(data).hexdigest()[:DIGITS]

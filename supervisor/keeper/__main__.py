@@ -23,11 +23,12 @@ from types import ModuleType
 import msgspec
 
 from supervisor.keeper.cgroups import Group, Groups, own_group
+from supervisor.keeper.forking import noted
 from supervisor.keeper.identity import start_time
-from supervisor.keeper.link import Charge, Link, Ready, Refused
+from supervisor.keeper.link import BOUND, Charge, Link, Ready, Refused
 from supervisor.keeper.loop import Keeper, catch_signals
 from supervisor.keeper.native import become_subreaper, set_dumpable
-from supervisor.keeper.plumbing import REPORT_FD, Entry, handled_signals
+from supervisor.keeper.plumbing import REPORT_FD, Entry, Start, handled_signals
 from supervisor.keeper.spawning import Workshop
 
 FLOWS = "runner.authoring"
@@ -42,13 +43,17 @@ def main() -> int:
     nowhere = _occupy_low_fds()
     link = Link(socket.socket(fileno=charge.link_fd))
     os.set_inheritable(charge.link_fd, False)  # noqa: FBT003 - the signature is the standard library's
+    for name, value in BOUND.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]  # it was for us; who set another value wants our children to have it
     warnings: list[str] = []
-    entry = _load(charge.entry, link)
-    if entry is None:
-        return 1
-    for what in charge.preload:
-        _preload(what, warnings)
-    _rehearse(sys.modules[charge.entry.partition(":")[0]], warnings)
+    with noted() as hooks:
+        entry = _load(charge.entry, link)
+        if entry is None:
+            return 1
+        for what in charge.preload:
+            _preload(what, warnings)
+        _rehearse(sys.modules[charge.entry.partition(":")[0]], warnings)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     nofile = (charge.open_files or soft, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -60,7 +65,8 @@ def main() -> int:
     groups = Groups(charge.cgroup) if charge.cgroup else None
     home = Group(str(own_group())) if groups else None
     wakeup = catch_signals()
-    workshop = Workshop(entry, charge.tmp_root, nowhere, groups, home, nofile, handled_signals(), os.environ, count(1))
+    start = Start(entry, hooks, nofile, handled_signals(), os.environ)
+    workshop = Workshop(start, charge.tmp_root, nowhere, groups, home, count(1))
     gc.collect()
     gc.disable()
     gc.freeze()

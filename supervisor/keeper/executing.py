@@ -29,7 +29,7 @@ def is_quick(request: SpawnRequest, home: Group | None) -> bool:
 
 def execute(request: SpawnRequest, ground: Ground, home: Group) -> int:
     """Start the program: its pid. It runs when this returns; OSError says why it does not."""
-    variables = {**ground.environment, **environment(request, ground.tmpdir)}
+    variables = {**ground.start.environment, **environment(request, ground.tmpdir)}
     program = _found(request.argv[0], variables)
     step = "working directory"
     try:
@@ -74,7 +74,7 @@ def _stepped_into(folder: str, ground: Ground, home: Group) -> Iterator[None]:
         os.chdir(folder)
         if ground.group is not None:
             ground.group.join()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (ground.nofile[0], mine[1]))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (ground.start.nofile[0], mine[1]))
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, mine)

@@ -20,6 +20,8 @@ import msgspec
 PACKET_CAP = 192 * 1024
 """The largest packet. The kernel's own limit for an unprivileged socket is 208 KiB (net.core.wmem_default)."""
 MOST_FDS = 8
+BOUND = {"LD_BIND_NOW": "keeper"}
+"""Has the linker look all functions up when the keeper starts, and not each in every child that calls it: 20 pages."""
 
 
 class Kind(StrEnum):

@@ -15,6 +15,7 @@ from collections.abc import Callable, MutableMapping
 from typing import NamedTuple, NoReturn
 
 from supervisor.keeper.cgroups import Group
+from supervisor.keeper.forking import Hooks, register
 from supervisor.keeper.link import Account, Kind, Limits, SpawnRequest
 from supervisor.keeper.native import become_subreaper, raw_signal, set_dumpable
 
@@ -36,16 +37,24 @@ class Ends(NamedTuple):
     logs: int | None = None
 
 
+class Start(NamedTuple):
+    """What the keeper has prepared for all children."""
+
+    entry: Entry
+    hooks: list[Hooks]
+    """What a child has done around forks of its own."""
+    nofile: tuple[int, int]
+    handled: tuple[int, ...]
+    environment: MutableMapping[str, str]
+
+
 class Ground(NamedTuple):
-    """What the keeper has prepared for one child."""
+    """What it has prepared for one."""
 
     ends: Ends
     tmpdir: str
     group: Group | None
-    nofile: tuple[int, int]
-    handled: tuple[int, ...]
-    environment: MutableMapping[str, str]
-    entry: Entry
+    start: Start
 
 
 def begin(request: SpawnRequest, ground: Ground) -> NoReturn:
@@ -60,7 +69,7 @@ def begin(request: SpawnRequest, ground: Ground) -> NoReturn:
     try:
         os.setsid()
         step = "signals"
-        _clean_signals(ground.handled)
+        _clean_signals(ground.start.handled)
         step = "its channels"
         _place(ground.ends)
         step = "its cgroup"
@@ -71,7 +80,7 @@ def begin(request: SpawnRequest, ground: Ground) -> NoReturn:
             # falls to the keeper belongs to an attempt that has ended. The mark survives exec.
             become_subreaper()
         step = "limits"
-        _limit(limits, ground.nofile)
+        _limit(limits, ground.start.nofile)
         if limits.account is not None:
             step = f"account {limits.account.name}"
             _become(limits.account)
@@ -79,7 +88,7 @@ def begin(request: SpawnRequest, ground: Ground) -> NoReturn:
         os.chdir(request.cwd or ground.tmpdir)
         step = "environment"
         for name, value in environment(request, ground.tmpdir).items():
-            ground.environment[name] = value  # not `update`: what that touches first is 80 pages
+            ground.start.environment[name] = value  # not `update`: what that touches first is 80 pages
         if request.kind is Kind.EXEC:
             step = f"exec {request.argv[0]}"
             _exec(request, ground)
@@ -110,7 +119,7 @@ def _exec(request: SpawnRequest, ground: Ground) -> NoReturn:
     """Become another program, which expects that nothing is ignored."""
     for number in (raw_signal.SIGPIPE, raw_signal.SIGINT):
         raw_signal.signal(number, raw_signal.SIG_DFL)
-    os.execvpe(request.argv[0], request.argv, ground.environment)  # noqa: S606 - it is the point
+    os.execvpe(request.argv[0], request.argv, ground.start.environment)  # noqa: S606 - it is the point
 
 
 def _place(ends: Ends) -> None:
@@ -161,10 +170,12 @@ def environment(request: SpawnRequest, tmpdir: str) -> dict[str, str]:
 def _run(request: SpawnRequest, ground: Ground) -> int:
     os.close(REPORT_FD)
     gc.enable()
+    for hooks in ground.start.hooks:
+        register(**hooks)
     sys.argv[:] = request.argv or [request.attempt]
     fds = (FRAMES_FD, LOGS_FD) if request.frames else (None, None)
     try:
-        code = ground.entry(*fds) or 0
+        code = ground.start.entry(*fds) or 0
     except SystemExit as ending:
         code = _code_of(ending)
     except BaseException:  # noqa: BLE001 - told where the program's own errors are told

@@ -14,6 +14,7 @@ import msgspec
 from supervisor.keeper.children import Child
 from supervisor.keeper.fosterage import MARK, mark
 from supervisor.keeper.link import (
+    BOUND,
     Charge,
     Link,
     Packet,
@@ -185,7 +186,7 @@ class KeeperProcess:
         return os.posix_spawn(
             settings.python,
             argv,
-            {**settings.env, MARK: mark()},
+            {**BOUND, **settings.env, MARK: mark()},
             file_actions=[nowhere, link],
             setsid=True,
             setsigmask=[],

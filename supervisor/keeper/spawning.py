@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import socket
-from collections.abc import MutableMapping
 from itertools import count
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from supervisor.keeper.cgroups import Group, Groups, unenforced
 from supervisor.keeper.executing import execute, is_quick
 from supervisor.keeper.link import Kind, Spawn
 from supervisor.keeper.native import raw_signal
-from supervisor.keeper.plumbing import Ends, Entry, Ground, begin
+from supervisor.keeper.plumbing import Ends, Ground, Start, begin
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,120}\Z")
 
@@ -25,16 +24,13 @@ class RefusedError(Exception):
 class Workshop(NamedTuple):
     """What every child is made with."""
 
-    entry: Entry
+    start: Start
     tmp_root: str
     nowhere: int
     """What a child reads from as stdin: nothing."""
     groups: Groups | None
     home: Group | None
     """The keeper's own, if the attempts have groups."""
-    nofile: tuple[int, int]
-    handled: tuple[int, ...]
-    environment: MutableMapping[str, str]
     numbers: "count[int]"
 
 
@@ -111,7 +107,7 @@ def _forked(spawn: Spawn, workshop: Workshop, undo: contextlib.ExitStack) -> Lea
         home = workshop.home if is_quick(request, workshop.home) else None
         channels.make(frames=request.frames, report=home is None)
         ends = Ends(stdin=workshop.nowhere, **channels.theirs)
-        ground = Ground(ends, tmpdir, group, workshop.nofile, workshop.handled, workshop.environment, workshop.entry)
+        ground = Ground(ends, tmpdir, group, workshop.start)
         pid = _fork(spawn, ground) if home is None else execute(request, ground, home)
     finally:
         _close(channels.theirs)
@@ -124,7 +120,7 @@ def _forked(spawn: Spawn, workshop: Workshop, undo: contextlib.ExitStack) -> Lea
 
 def _fork(spawn: Spawn, ground: Ground) -> int:
     """Fork with handled signals held back: until the child has let go of the keeper's handlers it must not run them."""
-    raw_signal.pthread_sigmask(raw_signal.SIG_BLOCK, ground.handled)
+    raw_signal.pthread_sigmask(raw_signal.SIG_BLOCK, ground.start.handled)
     try:
         pid = os.fork()
         if pid == 0:

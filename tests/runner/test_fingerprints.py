@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runner.authoring import find_task
-from runner.fingerprints import code_of, fingerprint, inputs_of
+from runner.fingerprints import code_of, fingerprint, stable
 
 HEAD = "import json\nfrom runner import flow, task\n"
 FILE = """
@@ -70,11 +70,11 @@ def test_code_without_a_source_has_one_too() -> None:
 
 
 def test_inputs_are_told_apart_whatever_their_order() -> None:
-    assert inputs_of({"a": 1, "b": [object]}) == inputs_of({"b": [object], "a": 1})
-    assert inputs_of({"a": 1}) != inputs_of({"a": 2})
+    assert stable({"a": 1, "b": [object]}) == stable({"b": [object], "a": 1})
+    assert stable({"a": 1}) != stable({"a": 2})
 
 
 def test_a_fingerprint_has_its_parts() -> None:
-    words = dict(word.split("=") for word in fingerprint(code, inputs_of({}), {"v": 2}).split())
+    words = dict(word.split("=") for word in fingerprint(code, stable({}), {"v": 2}).split())
     assert set(words) == {"code", "inputs", "schema"}
-    assert "schema" not in fingerprint(code, inputs_of({}))
+    assert "schema" not in fingerprint(code, stable({}))
