@@ -91,6 +91,8 @@ class CheckpointSettings(Section, frozen=True):
     """How often a plain program's checkpoint directory is looked at."""
     memory_pressure: float = 40.0
     """Above this percentage of stalled time (PSI, `full avg10`) one attempt is asked to yield; 0 never asks."""
+    pressure_file: str = ""
+    """Where that is read. Empty: `memory.pressure` of our own control group, else of the machine."""
     notice: str = ""
     """Where it is said when this machine ends: a file, an http address, or `module:function`."""
     notice_every_s: float = 5.0

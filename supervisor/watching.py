@@ -24,12 +24,11 @@ ANSWER_S = 2.0
 LARGEST = 65536
 
 
-async def pressed(limit: float, yield_one: Callable[[], bool], file: Path | None = None) -> None:
+async def pressed(limit: float, yield_one: Callable[[], bool], file: str = "") -> None:
     """Have one attempt yield whenever the pressure is above a limit, in per cent; nothing where it cannot be read."""
     group = own_group()
-    found = file or next(
-        (each for each in (group and group / "memory.pressure", MACHINE) if each and each.is_file()), None
-    )
+    places = [Path(file)] if file else [*([group / "memory.pressure"] if group else []), MACHINE]
+    found = next((each for each in places if each.is_file()), None)
     while found is not None and limit > 0:
         text = ""
         with contextlib.suppress(OSError):

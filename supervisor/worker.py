@@ -77,7 +77,7 @@ class Worker:
     async def run(self) -> None:
         """Work until there is nothing more to do."""
         options = self._settings.checkpoints
-        beside = [self._ship(), pressed(options.memory_pressure, self._yield_one)]
+        beside = [self._ship(), pressed(options.memory_pressure, self._yield_one, options.pressure_file)]
         beside += [self._notice(options.notice)] if options.notice else []
         tasks = [asyncio.create_task(each) for each in beside]
         if self._outbox is not None:

@@ -2,9 +2,11 @@
 
 import os
 import resource
+import signal
 from collections.abc import Callable
 
 from supervisor.keeper.link import Exited, Reaped, SpawnFailed, ToSupervisor, Usage
+from supervisor.keeper.obituaries import Obituaries
 from supervisor.keeper.spawning import Leader
 from supervisor.keeper.sweeping import Sweep, litter
 from supervisor.keeper.trees import children_of
@@ -22,6 +24,7 @@ class Nursery:
         self._tell = tell
         self._settle = settle
         self._now = now
+        self._obituaries = Obituaries()
 
     @property
     def empty(self) -> bool:
@@ -30,6 +33,7 @@ class Nursery:
 
     def add(self, leader: Leader) -> None:
         """Take a child that was just forked."""
+        self._obituaries.born(leader.pid)
         self.leaders[leader.pid] = leader
         self.by_attempt[leader.attempt] = leader
 
@@ -55,6 +59,8 @@ class Nursery:
     def _end(self, leader: Leader, ended: os.waitid_result) -> None:
         sweep = Sweep(leader.pid, leader.group, self._strays, self._now())
         sweep.begin()
+        if ended.si_code != os.CLD_EXITED and ended.si_status == signal.SIGKILL and not sweep.oom_kills:
+            sweep.oom_kills = int(self._obituaries.killed(leader.pid))
         self._settle(leader)  # whether it had begun: it may have begun and ended in one turn of our loop
         if leader.begun:
             self._tell(told(leader.attempt, ended))

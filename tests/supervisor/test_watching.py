@@ -24,11 +24,11 @@ def test_pressure_above_the_limit_has_one_yield(tmp_path: Path) -> None:
             asked.set()
             return True
 
-        watching = asyncio.ensure_future(pressed(40.0, yield_one, file))
+        watching = asyncio.ensure_future(pressed(40.0, yield_one, str(file)))
         async with asyncio.timeout(10):
             await asked.wait()
         watching.cancel()
-        await pressed(0.0, yield_one, file)
+        await pressed(0.0, yield_one, str(file))
         return len(count)
 
     assert asyncio.run(story()) == 1

@@ -19,7 +19,7 @@ K = FailureKind
 RETRY = {"context": {"should_retry": True, "max_tries": 2}}
 NOT_HERE = {
     "said, told at the end": "a worker that lives waits for the answer; for one killed meanwhile: test_kill_points",
-    "out of memory": "needs a cgroup with the memory controller, which a test cannot count on",
+    "out of memory": "needs a machine that lets a test limit memory: test_memory",
     "out of memory, retry": "as above",
     "lost": "a worker that lives knows how each child ended; one that was killed with its keeper: test_outbox",
     "lost, retry": "as above",

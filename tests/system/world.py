@@ -103,11 +103,13 @@ async def stage(folder: Path, flags: Mapping[str, object] | None = None) -> Asyn
         settings, keeper=msgspec.structs.replace(settings.keeper, env={"PYTHONPATH": str(ROOT)})
     )
     warnings: list[str] = []
-    async with office(settings, warnings.append) as opened:
-        found = Stage(api, opened, settings)
-        found.warnings = warnings
-        yield found
-    await api.stop()
+    try:
+        async with office(settings, warnings.append) as opened:
+            found = Stage(api, opened, settings)
+            found.warnings = warnings
+            yield found
+    finally:
+        await api.stop()
 
 
 def on(verb: str, answer: Answer, ti_id: object = "", times: int | None = None) -> Callable[[Call], Answer | None]:

@@ -45,6 +45,20 @@ def changed(ctx: Context) -> str:
 
 
 @task
+def given() -> str:
+    return Path(os.environ["WORK"]).with_name("input").read_text()
+
+
+@task
+def fed(ctx: Context, what: str) -> str:
+    told(ctx, f"{what} {ctx.checkpoint.get('what')}")
+    ctx.save({"what": what}, progress=1)
+    if ctx.try_number == 1 and what == "one":
+        threading.Event().wait()
+    return what
+
+
+@task
 def filed(ctx: Context) -> str:
     step = ctx.checkpoint.get("step", 0)
     read = ctx.checkpoint.blob
@@ -84,6 +98,7 @@ def deaf(ctx: Context) -> str:
 def policies() -> None:
     poisoned()
     changed()
+    fed(given())
     filed()
     full()
     deaf()

@@ -60,6 +60,40 @@ def test_changed_code_is_not_resumed_silently(tmp_path: Path, policy: str) -> No
         assert whys(place, "changed", what) == [f"{words}: the code changed since record 1 was written"]
 
 
+FED = {"upstreams": ["given"], "args": [{"kind": "xcom", "name": "what", "task_id": "given"}], "queue": "later"}
+
+
+@pytest.mark.parametrize("policy", ["fresh", "hold"])
+def test_changed_inputs_are_not_resumed_silently(tmp_path: Path, policy: str) -> None:
+    """What it is fed with is computed again, to something else, while it is stopped."""
+    with world(tmp_path) as place:
+        (tmp_path / "input").write_text("one")
+        file = tmp_path / "policies.py"
+        file.write_text(SOURCE.read_text())
+        place.submit({"task_id": "given"}, {"task_id": "fed", "on_change": policy, **FED}, file=file)
+        machine = place.machine("--queues", "default,later")
+        assert place.work.until(1)
+        assert machine.stop() == 0
+        place.until("fed", "checkpointed", "queued")
+        (tmp_path / "input").write_text("two")
+        again = place.live.people("POST", f"/task-instances/{place.instance('given')['id']}/clear", json={})
+        assert again.status_code == 200
+        machine = place.machine("--queues", "default")
+        place.until("given", "success")
+        assert machine.stop() == 0
+        place.machine("--queues", "default,later")
+        if policy == "hold":
+            while not whys(place, "fed", "held_for_change"):
+                place.work.read(0.02)
+            held = place.until("fed", "checkpointed")
+            assert held["due"] is None
+            assert place.live.people("POST", f"/task-instances/{held['id']}/resume").status_code == 200
+        assert place.end() == "success"
+        assert told(place, "fed") == ["one None", "two one" if policy == "hold" else "two None"]
+        what, words = ("held_for_change", "it is to be held") if policy == "hold" else ("fresh_start", "a fresh start")
+        assert whys(place, "fed", what) == [f"{words}: the inputs changed since record 1 was written"]
+
+
 @pytest.mark.parametrize("lost", [1, 2])
 def test_a_file_that_was_spoilt_leads_to_the_one_before_and_then_to_the_beginning(tmp_path: Path, lost: int) -> None:
     with world(tmp_path) as place:
