@@ -10,7 +10,7 @@ from runner.outcomes import Skip
 from runner.settings import descriptors
 
 STEPS = 60
-PACE_S = 0.05
+PACE_S = 0.02
 
 
 @task
@@ -75,8 +75,38 @@ def guests() -> None:
     bystander()
 
 
+def work_without(folder: str, name: str, seconds: float) -> None:
+    """Say that it has begun, and work until the server has been gone for a while."""
+    Path(folder, name).write_text(".")
+    while not Path(folder, "gone").exists():
+        threading.Event().wait(PACE_S)
+    threading.Event().wait(seconds)
+
+
 @task
-def count(tally: str, ctx: Context) -> int:
+def brief(folder: str, seconds: float) -> None:
+    """End while the server is away."""
+    work_without(folder, "brief", seconds)
+    Path(folder, "ended").write_text(".")
+
+
+@task
+def lasting(folder: str, seconds: float, ctx: Context) -> str:
+    """Ask while the server is away, and get an answer when it is back."""
+    work_without(folder, "lasting", seconds)
+    answer: str = ctx.variables.get("greeting", default="hello")
+    return answer
+
+
+@flow
+def away(folder: str, seconds: float) -> None:
+    """Two tasks that run when their server goes."""
+    brief(folder, seconds)
+    lasting(folder, seconds)
+
+
+@task
+def count(tally: str, step_s: float, ctx: Context) -> int:
     """Count slowly, with a checkpoint for each step; the tally's length is the work done by all attempts together."""
     step: int = ctx.checkpoint.get("step", 0)
     while step < STEPS:
@@ -84,11 +114,11 @@ def count(tally: str, ctx: Context) -> int:
         with Path(tally).open("a") as file:
             file.write(".")
         ctx.save({"step": step}, progress=step)
-        threading.Event().wait(PACE_S)  # stands for work
+        threading.Event().wait(step_s)  # stands for work
     return step
 
 
 @flow
-def job(tally: str) -> None:
+def job(tally: str, step_s: float) -> None:
     """A job that is longer than the life of its worker."""
-    count(tally)
+    count(tally, step_s)

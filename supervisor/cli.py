@@ -26,7 +26,7 @@ class Command(NamedTuple):
 
 # In the order in which `worker --help` lists them.
 COMMANDS: dict[str, Command] = {
-    "demo": Command("supervisor.commands.demo:command", "server", "See in half a minute what Taskhand does."),
+    "demo": Command("supervisor.commands.demo:command", "server", "See in a minute what Taskhand does."),
     "up": Command("supervisor.commands.up:command", None, "Start a server and a worker, for one machine."),
     "run": Command("supervisor.commands.run:command", None, "Take workloads and carry them out, until SIGTERM."),
     "exec": Command("supervisor.commands.exec:command", None, "Carry out one workload, and report its outcome."),

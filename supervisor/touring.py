@@ -1,36 +1,30 @@
 """What `worker demo` does: real processes on this machine, in a folder of their own, and what was seen of them.
 
-Every claim is checked by what the server's record says afterwards, as `worker why` would tell it, and not by what the
+Every claim is checked by what the server's record says afterwards, as `worker why` tells it, and not by what the
 programs printed.
 """
 
-import json
-import os
 import select
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
-from supervisor.settings import secluded
+from supervisor.programs import STOP_S, Programs, until
 
-READY_S = 60.0
-STOP_S = 40.0
-WAIT_S = 60.0
 STEPS = 60
 """Of the job; the one whose checkpoint was under way when its worker was stopped may be done twice."""
-STORY = ["run", "told_checkpointed", "resume_due", "run", "told_success"]
-"""What the timeline says of the job, but for its checkpoints and its ways through the queue."""
 ENOUGH = 20
 """Steps before its worker is stopped."""
-
-
-class DemoFailed(Exception):
-    """A program that did not come up, or a call that was refused: nothing can be claimed or observed."""
+LEASE_S = 60.0
+"""Longer than the server is away: what happens at the end of a lease is another story."""
+BY_THE_WAY = {"ready", "claim", "checkpoint"}
+"""What a timeline says besides how an attempt began and ended."""
+DIRECT = ["run", "told_success"]
+RETRIED = ["run", "told_retry", "retry_due", *DIRECT]
+RESUMED = ["run", "told_checkpointed", "resume_due", "run", "resumes_from", "told_success"]
 
 
 class Seen(Struct, frozen=True):
@@ -41,30 +35,61 @@ class Seen(Struct, frozen=True):
     true: bool
 
 
-class Tour:
-    """The programs of one demo. `tell` gets a line for each thing that happens."""
+class Pace(Struct, frozen=True):
+    """How long things take: as one likes to look at them, or as a test does."""
 
-    def __init__(self, folder: Path, flows: str, tell: Callable[[str], None]) -> None:
+    away_s: float
+    """How long the server is away."""
+    step_s: float
+    """One step of the job."""
+
+
+LEISURELY = Pace(away_s=20.0, step_s=0.1)
+QUICK = Pace(away_s=1.0, step_s=0.02)
+
+
+class Tour:
+    """The programs of one demo. `tell` gets a line for each thing that happens, `show` what was seen of it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        flows: str,
+        tell: Callable[[str], None],
+        pace: Pace = QUICK,
+        show: Callable[[list[Seen]], None] = lambda _: None,
+    ) -> None:  # fmt: skip - one line for what one tour has, one for who watches
         self._folder = folder
         self._flows = flows
         self._tell = tell
-        self._environment = secluded(folder)
+        self._show = show
+        self._pace = pace
+        self._seen: list[Seen] = []
 
     def run(self) -> list[Seen]:
         """Show everything, and give what was seen."""
-        with self._started("server", "--port", "0"):
+        with Programs(self._folder) as self._programs:
+            server = self._programs.start("server", "--port", "0", "--lease", str(LEASE_S))
             self._tell("a server is ready, with its own database")
-            with self._started("run", "--name", "first") as first:
-                self._tell("a worker is ready")
-                seen = [*self._flow(), *self._guests()]
-                run = self._begin_job()
-                self._tell(f"the job has done {self._steps()} of its steps: its worker gets SIGTERM")
-                first.terminate()
-                first.wait(STOP_S)
-            with self._started("run", "--name", "second"):
-                self._tell("another worker is ready")
-                seen += self._end_job(run)
-        return seen
+            first = self._programs.start("run", "--name", "first")
+            self._tell("a worker is ready")
+            self._take(self._flow())
+            self._take(self._guests())
+            self._take(self._outage(server))
+            run = self._begin_job()
+            self._tell(f"the job has done {self._size('tally')} of its steps: its worker gets SIGTERM")
+            first.terminate()
+            first.wait(STOP_S)
+            self._programs.start("run", "--name", "second")
+            self._tell("another worker is ready")
+            self._take(self._end_job(run))
+        return self._seen
+
+    def _take(self, seen: Iterable[Seen]) -> None:
+        self._seen += seen
+        self._show(self._seen)
+
+    # --- the scenes ---
 
     def _flow(self) -> list[Seen]:
         self._tell("a flow runs: a mapped task, a retry, a skip, a shell script")
@@ -74,7 +99,7 @@ class Tour:
         mapped = [states[f"square[{index}]"] for index in range(4)]
         return [
             _equal("a task runs once for each item of a list", mapped, ["success"] * 4),
-            _equal("a failure is tried again", (states["shaky"], rows["shaky"]["try_number"]), ("success", 2)),
+            _equal("a failure is tried again", self._story(run, "tour/shaky"), RETRIED),
             _equal("a task may skip itself", states["not_today"], "skipped"),
             _equal("a shell script is a task", states["greeting"], "success"),
         ]
@@ -88,100 +113,67 @@ class Tour:
             _equal("and nobody else's", rows["bystander"]["state"], "success"),
         ]
 
+    def _outage(self, server: Any) -> list[Seen]:  # noqa: ANN401 - a process
+        away_s = self._pace.away_s
+        run = self._submit("away", "--param", f"folder={self._folder}", "--param", f"seconds={away_s / 5}")
+        until(lambda: bool(self._size("brief") and self._size("lasting")), "the tasks do not begin")
+        url = (self._folder / "server-url").read_text()
+        server.kill()
+        server.wait()
+        gone = datetime.now(UTC)
+        (self._folder / "gone").touch()
+        self._tell(f"two tasks run: the server gets SIGKILL, and stays away for {away_s:g} s")
+        until(lambda: bool(self._size("ended")), "the task does not end")
+        select.select([], [], [], max(away_s - (datetime.now(UTC) - gone).total_seconds(), 0.2))
+        back = datetime.now(UTC)
+        self._programs.start("server", "--port", url.strip().rpartition(":")[2], "--lease", str(LEASE_S))
+        self._tell("the server is back")
+        until(lambda: all(row["state"] in ("success", "failed") for row in self._instances(run).values()), "no end")
+        rows = self._instances(run)
+        ended = datetime.fromisoformat(rows["brief"]["end_date"])
+        told = sum(what.startswith("told_") for what in self._story(run, "away/brief"))
+        after = f"it ended {(ended - gone).total_seconds():.1f} s after the kill, and was told {told} time"
+        once = gone < ended < back and self._story(run, "away/brief") == DIRECT
+        return [
+            Seen("a task that ends while the server is away is told of, once", after, once),
+            _equal("one that asks meanwhile waits, and is not harmed", self._story(run, "away/lasting"), DIRECT),
+        ]
+
     def _begin_job(self) -> str:
         self._tell("a job begins that saves a checkpoint with each step")
-        run = self._submit("job", "--param", f"tally={self._tally}")
-        _until(lambda: self._steps() >= ENOUGH, "the job does not get on")
+        tally, step_s = self._folder / "tally", self._pace.step_s
+        run = self._submit("job", "--param", f"tally={tally}", "--param", f"step_s={step_s}")
+        until(lambda: self._size("tally") >= ENOUGH, "the job does not get on")
         return run
 
     def _end_job(self, run: str) -> list[Seen]:
-        def row() -> dict[str, Any]:
-            return self._instances(run)["count"]
-
-        _until(lambda: row()["state"] in ("success", "failed"), "the job does not end")
-        events = self._call("why", f"job/{run}/count", "--json")["events"]
-        told = [event["what"] for event in events if event["what"] in STORY]
-        done = row()
-        moved = (
-            f"{self._steps()} steps in all, {done['state']} on the {done['worker']} worker, try {done['try_number']}"
-        )
+        until(lambda: self._instances(run)["count"]["state"] in ("success", "failed"), "the job does not end")
+        done, steps = self._instances(run)["count"], self._size("tally")
+        moved = f"{steps} steps in all, {done['state']} on the {done['worker']} worker"
         return [
-            _equal("SIGTERM becomes a checkpoint, and is resumed", told, STORY),
-            Seen("another worker goes on from there", moved, done["worker"] == "second" and self._steps() <= 61),  # noqa: PLR2004 - one step may be done twice
+            _equal("SIGTERM becomes a checkpoint, and is resumed", self._story(run, "job/count"), RESUMED),
+            Seen("another worker goes on from there", moved, done["worker"] == "second" and steps <= STEPS + 1),
             _equal("and no retry is spent", (done["state"], done["try_number"]), ("success", 1)),
         ]
 
-    @property
-    def _tally(self) -> Path:
-        return self._folder / "tally"
+    # --- what is looked at ---
 
-    def _steps(self) -> int:
-        return self._tally.stat().st_size if self._tally.exists() else 0
+    def _size(self, mark: str) -> int:
+        file = self._folder / mark
+        return file.stat().st_size if file.exists() else 0
 
     def _submit(self, flow: str, *options: str) -> str:
-        run: str = self._call("submit", f"{self._flows}:{flow}", "--json", *options)["run_id"]
+        run: str = self._programs.call("submit", f"{self._flows}:{flow}", "--json", *options)["run_id"]
         return run
 
     def _instances(self, run: str) -> dict[str, dict[str, Any]]:
-        rows = self._call("ps", "--run", run, "--json")["instances"]
+        rows = self._programs.call("ps", "--run", run, "--json")["instances"]
         return {row["task_id"] + (f"[{row['map_index']}]" if row["map_index"] >= 0 else ""): row for row in rows}
 
-    def _call(self, *arguments: str) -> dict[str, Any]:
-        done = subprocess.run(  # noqa: S603 - the arguments are written above
-            [sys.executable, "-m", "supervisor", *arguments],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=WAIT_S,
-            check=False,
-        )
-        if not done.stdout:
-            raise DemoFailed(f"worker {' '.join(arguments)}: {done.stderr.strip()}")
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return answer
-
-    @contextmanager
-    def _started(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Start a program of ours, wait until it says that it is ready, and stop it afterwards."""
-        reading, writing = os.pipe()
-        log = self._folder / f"{'-'.join(arguments[:1] + arguments[2:])}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603 - the arguments are written above
-                [sys.executable, "-m", "supervisor", *arguments, "--ready-fd", str(writing)],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[writing],
-            )
-        os.close(writing)
-        try:
-            said = select.select([reading], [], [], READY_S)[0] and os.read(reading, 1)
-            os.close(reading)
-            if not said:
-                raise DemoFailed(f"worker {' '.join(arguments)} did not come up: {log.read_text()[-2000:]}")
-            yield process
-        finally:
-            _stop(process)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _until(come: Callable[[], bool], otherwise: str) -> None:
-    """Look again and again: a demo watches from outside, where nothing announces a step."""
-    for _ in range(int(WAIT_S / 0.1)):
-        if come():
-            return
-        select.select([], [], [], 0.1)
-    raise DemoFailed(otherwise)
+    def _story(self, run: str, name: str) -> list[str]:
+        flow, _, task = name.partition("/")
+        events = self._programs.call("why", f"{flow}/{run}/{task}", "--json")["events"]
+        return [event["what"] for event in events if event["what"] not in BY_THE_WAY]
 
 
 def _equal(claim: str, observed: object, wanted: object) -> Seen:

@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -69,6 +70,14 @@ def test_every_promise_names_a_test(name: str) -> None:
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     assert [page.name for page in (ROOT / "docs").glob("*.md") if f"({page.name})" not in index] == ["README.md"]
+
+
+def test_pictures_are_readable_in_light_and_dark() -> None:
+    for page in PAGES:
+        for picture in re.findall(r"!\[[^\]]+\]\(([^)]+\.svg)\)", page.read_text()):
+            drawn = ET.parse(page.parent / picture).getroot()  # noqa: S314 - a file of ours
+            assert drawn.tag.endswith("svg")
+            assert "prefers-color-scheme: dark" in (page.parent / picture).read_text()
 
 
 def test_the_readme_starts_with_the_two_commands() -> None:

@@ -1,17 +1,28 @@
 """What README and the guide to tasks show is done: a server and a worker stand ready, and take their flows."""
 
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from runner.authoring import find_task, flows_of, load_module
+from runner.authoring import flows_of, load_module
+from tests.architecture.layout import ROOT
 from tests.architecture.pages import code
 from tests.system.standing import Standing, standing
 
 pytestmark = pytest.mark.slow
 
 README = code("README.md", "python")
+[DECORATOR] = re.findall(r"`(@task\([^`]*)`", (ROOT / "README.md").read_text())
+FOREIGN = f"""
+from runner import flow, task
+{DECORATOR}
+def greet() -> None: ...
+@flow
+def foreign(): greet()
+"""
 TASKS = code("docs/writing-tasks.md", "python")
 
 
@@ -28,12 +39,19 @@ def written(place: Standing, name: str, text: str) -> Path:
 
 
 def test_the_flow_of_the_readme(place: Standing) -> None:
-    file = written(place, "flow.py", README[0])
-    assert find_task(file, "pipeline", "extract")() == [1, 2, 3]
-    run = place.run_of("flow.py:pipeline")
-    assert (run["state"], run["counts"]) == ("success", {"success": 2})
-    assert place.worker("why", "pipeline/train").stdout.count("checkpoint") >= 100
-    assert place.worker("ps", "--flow", "pipeline").returncode == 0
+    written(place, "flow.py", README[0])
+    assert place.run_of("flow.py:pipeline")["counts"] == {"success": 1}
+    assert place.worker("why", "pipeline/train").stdout.count("\tcheckpoint\t") == 100
+    assert len([line for line in README[0].partition("@task")[2].partition("@flow")[0].splitlines() if line]) <= 10
+
+
+def test_the_foreign_runtime_of_the_readme(place: Standing) -> None:
+    program = written(place, "greet.py", README[1])
+    assert len([line for line in README[1].splitlines() if line]) <= 23
+    written(place, "foreign.py", FOREIGN.replace("/where/greet.py", str(program)).replace("python3", sys.executable))
+    assert place.run_of("foreign.py:foreign")["state"] == "success"
+    assert "hello from greet" in place.log_of("foreign/greet")
+    assert "\tcheckpoint\t" in place.worker("why", "foreign/greet").stdout
 
 
 @pytest.mark.parametrize("number", range(len(TASKS)))
