@@ -28,6 +28,8 @@ from protocol.http.instances import AttemptRemark, TIEnterRunningPayload, TIHear
 from protocol.http.workloads import ClaimReply, ClaimRequest
 from protocol.messages.startup import TIRunContext
 from protocol.values import encode_json
+from supervisor.circuit import Circuit
+from supervisor.gate import Gate
 from supervisor.heartbeat import chance
 from supervisor.http1 import Answer
 from supervisor.paths import path
@@ -38,8 +40,10 @@ from supervisor.wire import Wire, WireFault
 T = TypeVar("T")
 
 API_VERSION = "2026-10-30"
-BRIEFLY = RetryPolicy(tries=3, patience_s=10.0)
+BRIEFLY = RetryPolicy(tries=3, patience_s=10.0, in_line_s=10.0)
 """For what nobody waits for."""
+NOBODY = frozenset({502, 503, 504})
+"""Statuses that are a gateway's word for nobody being there."""
 STALE_TRIES = 2
 """A kept connection may end just as it is used, and so may the next one of the pool; a third time is an outage."""
 
@@ -106,8 +110,12 @@ class Client:
         self._headers = f"airflow-api-version: {API_VERSION}\r\nuser-agent: taskhand\r\naccept: application/json\r\n"
         self._salt = os.urandom(8)
         self._count = itertools.count()
-        self.away_since: float | None = None
+        self._gate = Gate(Circuit(self._salt))
+
+    @property
+    def away_since(self) -> float | None:
         """Since when nobody answers, by the loop's clock; None while somebody does."""
+        return self._gate.away_since
 
     async def call(self, call: Call, token: Token, read: Callable[[Answer], T]) -> T:
         """Call, and call again, until there is an answer to read, a refusal, or no more patience."""
@@ -116,34 +124,55 @@ class Client:
 
     async def timed(self, call: Call, token: Token, read: Callable[[Answer], T]) -> tuple[T, float]:
         """Call likewise; give, too, when the question left that was answered, by the loop's clock."""
-        loop = asyncio.get_running_loop()
-        began, unanswered, stale = loop.time(), False, 0
-        sent = began
+        loop, gate = asyncio.get_running_loop(), self._gate
+        began, unanswered, stale, probe = loop.time(), False, 0, False
+        in_turn = False
         for number in itertools.count(1):
             status, fault, wait, reason = None, None, None, ""
+            if not in_turn:
+                probe = gate.shut and await self._turn(call)
+            sent = loop.time()
             try:
                 answer = await self._exchange(call, token)
             except WireFault as error:
                 fault, reason = error.fault, str(error)
                 unanswered = unanswered or fault is Fault.UNANSWERED
                 stale += error.stale
-                if error.stale and stale <= STALE_TRIES:
+                in_turn = error.stale and stale <= STALE_TRIES
+                if in_turn:
                     continue
             else:
-                result, status, reason = _judge(answer, read, unanswered=unanswered)
+                result, status, reason = self._judged(answer, read, unanswered=unanswered)
                 if status is None:
-                    self.away_since = None
                     return cast("T", result), sent
                 wait = retry_after(answer.header(b"retry-after"), datetime.now(UTC))
-            if self.away_since is None:
-                self.away_since = loop.time()
+            if fault is not None or status in NOBODY:
+                gate.failed(probe=probe)
             trial = Trial(number, loop.time() - began, status, fault, wait)
             wait = pause(call.policy, trial, chance(self._salt, next(self._count)))
             if wait is None:
                 raise ApiAway(reason, status)
-            await asyncio.sleep(wait)
-            sent = loop.time()
+            if not gate.shut:
+                await asyncio.sleep(wait)
         raise AssertionError
+
+    def _judged(
+        self, answer: Answer, read: Callable[[Answer], T], *, unanswered: bool
+    ) -> tuple[T | None, int | None, str]:
+        """Judge, and let the gate know that there is somebody: a refusal says so as well."""
+        status: int | None = None
+        try:
+            result, status, reason = _judge(answer, read, unanswered=unanswered)
+        finally:
+            if self._gate.away_since is not None and status not in NOBODY:
+                self._gate.answered()
+        return result, status, reason
+
+    async def _turn(self, call: Call) -> bool:
+        try:
+            return await self._gate.turn(call.policy.in_line_s, vital=call.vital)
+        except TimeoutError:
+            raise ApiAway("nobody answers, and no turn came to try it") from None
 
     async def claim(self, request: ClaimRequest, token: Token, policy: RetryPolicy | None = None) -> ClaimReply:
         """Ask for work; the server may take `wait_s` to answer."""

@@ -29,6 +29,7 @@ from supervisor.conversation import Conversation
 from supervisor.events import Action
 from supervisor.folders import HeldForChangeError
 from supervisor.handlers import error_of
+from supervisor.heartbeat import answer_within
 from supervisor.keeper.children import Child, Ending, SpawnError
 from supervisor.keeper.link import Scope
 from supervisor.keeper.stacks import capture
@@ -157,8 +158,7 @@ class Attempt:
         self._go(self._spawn())
 
     def _do_start(self, _: Action) -> None:
-        lease = self._order.workload.lease
-        self._go(self._server.start(self._pid, self._office.lease_s if lease is None else lease.seconds))
+        self._go(self._server.start(self._pid, self._lease_s))
 
     def _do_greet(self, _: Action) -> None:
         context = self._server.context
@@ -201,7 +201,7 @@ class Attempt:
         self._go(self._server.end(body, found.row))
 
     def _do_beat(self, _: Action) -> None:
-        self._go(self._server.beat(self._pid))
+        self._go(self._server.beat(self._pid, answer_within(self._lease_s, self._office.answer_s)))
 
     def _do_finish(self, _: Action) -> None:
         if not self._finished.done():
@@ -227,6 +227,11 @@ class Attempt:
     }
 
     # --- the child ------------------------------------------------------------------------------------------------
+
+    @property
+    def _lease_s(self) -> float:
+        lease = self._order.workload.lease
+        return self._office.lease_s if lease is None else lease.seconds
 
     @property
     def _pid(self) -> int:

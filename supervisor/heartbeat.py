@@ -15,6 +15,8 @@ SHARE = 1 / 4
 """Of the lease: how far beats are apart at most."""
 AGAIN = 1 / 12
 """Of the lease: how soon a beat that was not answered is sent again. Several tries fit before the stop."""
+ANSWER = 1 / 6
+"""Of the lease: how long a beat waits for its answer. One that hangs must not use up the time of those after it."""
 SOONEST_S = 0.05
 
 
@@ -47,6 +49,11 @@ def interval(lease_s: float, wished_s: float, after_s: float | None = None) -> f
 def again(lease_s: float, wished_s: float, after_s: float | None = None) -> float:
     """How long from a beat that was not answered to the next one, before jitter."""
     return max(min(_span(lease_s, after_s) * AGAIN, wished_s), SOONEST_S)
+
+
+def answer_within(lease_s: float, usual_s: float) -> float:
+    """How long to wait for the answer to a beat."""
+    return max(min(lease_s * ANSWER, usual_s), SOONEST_S)
 
 
 def _span(lease_s: float, after_s: float | None) -> float:

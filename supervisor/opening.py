@@ -111,6 +111,7 @@ async def office(
             unixname=user,
             pid=os.getpid(),
             lease_s=settings.limits.lease_s,
+            answer_s=settings.api.timeout_s,
             extended=settings.api.extended,
             way=Way(on_warning),
         )

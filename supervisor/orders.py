@@ -41,6 +41,8 @@ class Office(Struct, frozen=True):
     pid: int
     lease_s: float = 300.0
     """Where a workload says nothing of one: Airflow's heartbeat time-out."""
+    answer_s: float = 10.0
+    """How long an answer may take to come."""
     patience: RetryPolicy = RetryPolicy()
     extended: bool = False
     """Whether the server is known to be ours even where the workload does not show it."""

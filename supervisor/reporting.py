@@ -55,10 +55,10 @@ class Reporter:
             self._page.began(context, self._api.token.value)
             self._fire(ev.Granted(lease_s, context.should_retry, sent))
 
-    async def beat(self, pid: int) -> None:
+    async def beat(self, pid: int, within_s: float) -> None:
         """Say that it lives. Once: the next heartbeat is the second try."""
         try:
-            stop, sent = await self._api.beat(TIHeartbeatInfo(self._hostname, pid))
+            stop, sent = await self._api.beat(TIHeartbeatInfo(self._hostname, pid), within_s)
         except ApiRefused as refused:
             self._log.say("warning", "a heartbeat was refused", why=str(refused))
             if meaning(refused.status, understood=True) is Word.REFUSED:

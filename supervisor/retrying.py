@@ -37,6 +37,8 @@ class RetryPolicy(Struct, frozen=True):
     first_s: float = 0.2
     longest_s: float = 15.0
     retry_after_most_s: float = 60.0
+    in_line_s: float | None = None
+    """How long to stand in line while the API is known to be away; None: as long as there is someone who waits."""
 
 
 ONCE = RetryPolicy(tries=1, patience_s=0.0)

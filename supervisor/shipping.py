@@ -16,7 +16,7 @@ from supervisor.retrying import RetryPolicy
 
 PART = 1024 * 1024
 EVERY_S = 2.0
-PATIENCE = RetryPolicy(tries=2, patience_s=5.0)
+PATIENCE = RetryPolicy(tries=2, patience_s=5.0, in_line_s=5.0)
 GAP = "log_gap"
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from supervisor.heartbeat import JITTER, SOONEST_S, Word, again, chance, interval, meaning, next_beat
+from supervisor.heartbeat import JITTER, SOONEST_S, Word, again, answer_within, chance, interval, meaning, next_beat
 from supervisor.tenure import Outage, tenure
 
 
@@ -30,6 +30,13 @@ def test_many_tries_fit_between_a_lost_beat_and_the_fence() -> None:
     worst = (interval(lease_s, 60.0) + 4 * again(lease_s, 60.0)) * (1 + JITTER)
     assert worst <= tenure(0.0, lease_s, 25.0, Outage()).begin + 1.0
     assert again(300.0, 10.0) == 10.0
+
+
+def test_a_beat_that_hangs_leaves_time_for_others() -> None:
+    lease_s = 30.0
+    hanging = (interval(lease_s, 60.0) + again(lease_s, 60.0)) * (1 + JITTER) + answer_within(lease_s, 10.0)
+    assert hanging < tenure(0.0, lease_s, 25.0, Outage()).begin
+    assert [answer_within(each, 10.0) for each in (30.0, 300.0, 0.0)] == [5.0, 10.0, SOONEST_S]
 
 
 def test_the_interval_is_a_share_of_the_lease_or_what_is_wished() -> None:

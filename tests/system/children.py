@@ -177,6 +177,15 @@ def read(talk: Talk, count: str) -> None:
     say(talk, "success")
 
 
+def reads(talk: Talk, count: str, every_ms: str) -> None:
+    """Read a variable from time to time, so often, and then succeed."""
+    pause = threading.Event()
+    for _ in range(int(count)):
+        assert isinstance(talk.ask(GetVariable("k")), Answered)
+        pause.wait(int(every_ms) / 1000)
+    say(talk, "success")
+
+
 def traced(talk: Talk) -> None:
     """Ask once in the attempt's own trace, once in another, and say how it ended in the first again."""
     talk.ask(GetVariable("k"))
@@ -298,8 +307,8 @@ def collides(talk: Talk) -> None:
 BEHAVIOURS: dict[str, Callable[..., None]] = {
     each.__name__: each
     for each in (
-        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, traced, relogs, poison,
-        local,
+        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, reads, traced, relogs,
+        poison, local,
         raw, deaf_after, refused, bytewise, pipelined, unread, closes, header, collides,
     )
 }  # fmt: skip

@@ -19,7 +19,7 @@ from tests.architecture.layout import ROOT
 from tests.supervisor.test_journal import sealed
 from tests.system.test_commands import PLAIN, TOKEN, output, worker, workload
 from tests.system.test_kill_points import started
-from tests.system.world import play
+from tests.system.world import measured, play
 
 pytestmark = pytest.mark.slow
 
@@ -47,20 +47,37 @@ def owed(folder: Path) -> int:
     return sum(entry.owed is not None for entry in read(folder_of(folder)).story.entries.values())
 
 
-async def outage(folder: Path, count: int, away_s: float) -> tuple[MinimalApi, float, list[str]]:
-    """`count` tasks run; the API goes away, they finish, the worker is killed and started again; the API returns."""
+def begun(folder: Path) -> int:
+    return len([*folder.glob("begun.*")])
+
+
+async def outage(folder: Path, count: int, away_s: float, *, restart: bool) -> tuple[MinimalApi, float, list[str]]:
+    """`count` tasks run; the API goes away, they end one after the other, and the API returns.
+
+    The worker may be killed and started again in between, when all have ended.
+    """
     api = MinimalApi()
     url = await api.start()
     first = await started(folder, url, slots=count)
     go = folder / "go"  # none ends before the API is away, however slowly the last of them begins
-    waits = f"until [ -e {go} ]; do sleep 0.05; done"
+    os.mkfifo(go)
+    held = os.open(go, os.O_RDWR)
+    script = ': >"$0/begun.$1"; read -r _ <"$0/go"; sleep "$2"; exit "$3"'
     given = [
-        workload(api, number, command=["sh", "-c", f"{waits}; exit {number % 3}"], **PLAIN) for number in range(count)
+        workload(
+            api,
+            number,
+            command=["sh", "-c", script, str(folder), str(number), f"{number / count * away_s * 0.8}", str(number % 3)],
+            policy={"outage": "keep"},
+            **PLAIN,
+        )
+        for number in range(count)
     ]
     api.queue(*given)
-    await api.until(lambda api: list(api.states.values()).count("running") == count)
+    while begun(folder) < count:  # noqa: ASYNC110 - what is waited for is what others write
+        await asyncio.sleep(0.05)
     await api.stop()
-    go.touch()
+    os.close(held)
     loop = asyncio.get_running_loop()
     gone = loop.time()
     while owed(folder) < count:  # noqa: ASYNC110 - what is waited for is another process's file
@@ -68,25 +85,25 @@ async def outage(folder: Path, count: int, away_s: float) -> tuple[MinimalApi, f
     code, found = await listed(folder)
     assert (code, len(found["undelivered"]), len(found["running"])) == (1, count, 0)
     assert found["worker"]["pid"] == first.pid
-    await killed(first)
-    second = await started(folder, url, slots=count)
+    if restart:
+        await killed(first)
+        first = await started(folder, url, slots=count)
     await asyncio.sleep(max(gone + away_s - loop.time(), 0.0))
     await api.start()
     back = loop.time()
     await api.until(lambda api: "running" not in api.states.values())
     took = loop.time() - back
-    code, _ = await stopped(second)
+    code, _ = await stopped(first)
     assert code == 0
     assert (await listed(folder))[0] == 0
     await api.stop()
+    measured(f"{count} tasks ended in {back - gone:.0f} s without the API, all told {took:.1f} s after its return")
     return api, took, [each["ti"]["id"] for each in given]
 
 
-def exercise_outage(folder: Path, count: int, away_s: float) -> None:
-    async def scenario() -> tuple[MinimalApi, float, list[str]]:
-        return await outage(folder, count, away_s)
-
-    api, took, ids = asyncio.run(scenario()) if away_s > 10 else play(scenario())
+def exercise_outage(folder: Path, count: int, away_s: float, *, restart: bool) -> None:
+    scenario = outage(folder, count, away_s, restart=restart)
+    api, took, ids = asyncio.run(scenario) if away_s > 10 else play(scenario)
     for number, ti in enumerate(ids):
         assert [body["state"] for body in api.ends[ti]] == ["success" if number % 3 == 0 else "failed"]
         assert len({call.raw for call in api.calls if call.path.endswith(f"{ti}/state")}) == 1
@@ -94,13 +111,19 @@ def exercise_outage(folder: Path, count: int, away_s: float) -> None:
     assert took < 10.0, took
 
 
-def test_fifty_tasks_that_end_while_the_api_is_away_and_the_worker_is_restarted(tmp_path: Path) -> None:
-    exercise_outage(tmp_path, 50, 3.0)
+RESTART = pytest.mark.parametrize("restart", [False, True], ids=["one worker", "restarted"])
+
+
+@RESTART
+def test_fifty_tasks_that_end_while_the_api_is_away(tmp_path: Path, restart: bool) -> None:  # noqa: FBT001 - parametrized
+    exercise_outage(tmp_path, 50, 3.0, restart=restart)
 
 
 @pytest.mark.soak
-def test_the_same_with_a_minute_s_outage(tmp_path: Path) -> None:
-    exercise_outage(tmp_path, 50, 60.0)
+@RESTART
+@pytest.mark.parametrize("away_s", [60.0, 600.0], ids=["a minute", "ten minutes"])
+def test_the_same_for_longer(tmp_path: Path, restart: bool, away_s: float) -> None:  # noqa: FBT001 - parametrized
+    exercise_outage(tmp_path, 50, away_s, restart=restart)
 
 
 def processes_of(pid: int) -> list[int]:

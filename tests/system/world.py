@@ -43,6 +43,11 @@ def play(scenario: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(bounded())
 
 
+def measured(text: str) -> None:
+    """Say what was measured: `pytest -rP` shows it."""
+    print(text)  # noqa: T201 - as it says
+
+
 class Stage:
     """One worker's parts, without the worker: attempts are made one by one or all at once."""
 
