@@ -15,6 +15,10 @@ FILES_PER_ATTEMPT = 6
 """Four channels, a pidfd and the log."""
 SKEW_S = 5.0
 SLOW_S = 5.0
+MIB = 1024 * 1024
+FEW_BYTES = 64 * MIB
+LITTLE_BYTES = 1024 * MIB
+"""Twice what one attempt's log may have."""
 
 
 class JournalFacts(Struct, frozen=True):
@@ -33,6 +37,17 @@ class JournalFacts(Struct, frozen=True):
     """The worker that has it open."""
 
 
+class StateFacts(Struct, frozen=True):
+    """What is known of the state directory. A fault is a text: nothing can be written there, or a database is newer."""
+
+    path: str = ""
+    fault: str | None = None
+    open_to_others: bool = False
+    free: int | None = None
+    """Bytes."""
+    database_fault: str | None = None
+
+
 class MachineFacts(Struct, frozen=True):
     """All that the check-up looks at. A fault is a text; None is none."""
 
@@ -44,6 +59,9 @@ class MachineFacts(Struct, frozen=True):
     url: str
     url_named: bool
     """Whether somebody said which server."""
+    preload_faults: tuple[str, ...] = ()
+    """What children were to find imported, and why it is not."""
+    state: StateFacts = StateFacts()
     journal: JournalFacts = JournalFacts()
     server_fault: str | None = None
     skew_s: float | None = None
@@ -53,16 +71,45 @@ class MachineFacts(Struct, frozen=True):
 
 def check_up(facts: MachineFacts) -> list[Finding]:
     """Give every finding, good ones too."""
-    return [_keeper(facts), _cgroup(facts), _files(facts), _journal(facts.journal), *_server(facts)]
+    here = [*_keeper(facts), _cgroup(facts), _files(facts), *_state(facts.state), _journal(facts.journal)]
+    return [*here, *_server(facts)]
 
 
-def _keeper(facts: MachineFacts) -> Finding:
+def _keeper(facts: MachineFacts) -> Iterator[Finding]:
     if facts.keeper_fault is not None:
-        # A traceback's first line says of what, and its last one why; what is between belongs into no line of ours.
-        lines = facts.keeper_fault.strip().splitlines()
-        return Finding("keeper", Level.PROBLEM, " … ".join(dict.fromkeys((lines[0], lines[-1]))))
+        advice = "no Python task can start; `keeper.entry` and `keeper.env` say what it is started with"
+        yield Finding("keeper", Level.PROBLEM, f"{_brief(facts.keeper_fault)}: {advice}")
+        return
     level = Level.NOTE if facts.keeper_s > SLOW_S else Level.OK
-    return Finding("keeper", level, f"ready in {facts.keeper_s:.2f} s")
+    yield Finding("keeper", level, f"ready in {facts.keeper_s:.2f} s")
+    for fault in facts.preload_faults:
+        yield Finding("preload", Level.PROBLEM, f"{_brief(fault)}; mend it, or take it out of `keeper.preload`")
+
+
+def _brief(fault: str) -> str:
+    """A traceback's first line says of what, and its last one why; what is between belongs into no line of ours."""
+    lines = fault.strip().splitlines()
+    return " … ".join(dict.fromkeys((lines[0], lines[-1])))
+
+
+def _state(facts: StateFacts) -> Iterator[Finding]:
+    if facts.fault is not None:
+        advice = (
+            "have it owned by the worker's user, or name another with --state-dir, TASKHAND_HOME or worker.state_dir"
+        )
+        yield Finding("state directory", Level.PROBLEM, f"{facts.path}: {facts.fault}; {advice}")
+        return
+    if facts.open_to_others:
+        message = f"{facts.path}: other users can read the tokens in it; chmod 700 {facts.path}"
+        yield Finding("state directory", Level.PROBLEM, message)
+    else:
+        yield Finding("state directory", Level.OK, facts.path)
+    if facts.free is not None and facts.free < LITTLE_BYTES:
+        much = f"{facts.free // MIB} MiB left at {facts.path}"
+        message = f"{much}: journal, checkpoints and logs are written there; make room, or name another place"
+        yield Finding("disk", Level.PROBLEM if facts.free < FEW_BYTES else Level.NOTE, message)
+    if facts.database_fault is not None:
+        yield Finding("database", Level.PROBLEM, facts.database_fault)
 
 
 def _cgroup(facts: MachineFacts) -> Finding:
@@ -85,7 +132,8 @@ def _journal(facts: JournalFacts) -> Finding:
         return Finding("journal", Level.PROBLEM, facts.fault)
     size = f"{facts.segments} segments, {facts.size} bytes"
     if facts.damage:
-        message = f"{facts.damage} damaged records in {size}: the disk has not kept what it was given"
+        what = f"{facts.damage} damaged records in {size}: the disk has not kept what it was given"
+        message = f"{what}. The others hold: start a worker, which delivers them, and look at the disk"
         return Finding("journal", Level.PROBLEM, message)
     if facts.holder is not None:
         message = f"{size}, {facts.undelivered} undelivered, {facts.running} running: {facts.holder}"
@@ -100,16 +148,21 @@ def _journal(facts: JournalFacts) -> Finding:
 def _server(facts: MachineFacts) -> Iterator[Finding]:
     if facts.server_fault is not None:
         level = Level.PROBLEM if facts.url_named else Level.NOTE
-        yield Finding("execution API", level, f"{facts.url}: {facts.server_fault}")
+        advice = (
+            "is a server up (`worker server`, `worker up`), and is this its address (`api.url`, ending in /execution)?"
+        )
+        yield Finding("execution API", level, f"{facts.url}: {facts.server_fault}; {advice}")
         return
     yield Finding("execution API", Level.OK, facts.url)
     if facts.skew_s is not None:
         off = abs(facts.skew_s) > SKEW_S
-        message = f"{facts.skew_s:+.1f} s against the server's"
+        advice = ": tokens and moments will not fit; set both by the network's time" if off else ""
+        message = f"{facts.skew_s:+.1f} s against the server's{advice}"
         yield Finding("clock", Level.PROBLEM if off else Level.OK, message)
     if not facts.token_given:
         yield Finding("worker token", Level.NOTE, "none: a worker that claims needs one (TASKHAND_WORKER_TOKEN)")
     elif facts.token_fault is not None:
-        yield Finding("worker token", Level.PROBLEM, facts.token_fault)
+        advice = "the server has left the good one in its state directory, in `worker-token`: TASKHAND_WORKER_TOKEN"
+        yield Finding("worker token", Level.PROBLEM, f"{facts.token_fault}; {advice}")
     else:
         yield Finding("worker token", Level.OK, "accepted")

@@ -3,15 +3,20 @@
 import asyncio
 import contextlib
 import resource
+import shutil
+import sqlite3
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from protocol.http.workloads import ClaimRequest
 from supervisor.api import ApiAway, ApiError, Call, Client, Token
-from supervisor.checkup import JournalFacts, MachineFacts
+from supervisor.checkup import JournalFacts, MachineFacts, StateFacts
 from supervisor.http1 import Answer
 from supervisor.journal_files import JournalError, folder_of, holder, read
 from supervisor.keeper import cgroups
@@ -21,6 +26,7 @@ from supervisor.retrying import RetryPolicy
 from supervisor.settings import Loaded, Settings, child_environment
 
 BRIEF = RetryPolicy(tries=1, patience_s=0.0)
+DATABASE = "taskhand.db"
 NOBODYS_QUEUE = "taskhand doctor"
 """A claim that nothing answers to shows whether the token is good, and claims nothing."""
 
@@ -32,16 +38,19 @@ def examine(loaded: Loaded) -> MachineFacts:
 
 async def _examine(loaded: Loaded) -> MachineFacts:
     settings = loaded.settings
-    keeper_fault, keeper_s = await _keeper(settings)
+    warnings: list[str] = []
+    keeper_fault, keeper_s = await _keeper(settings, warnings.append)
     group = cgroups.own_group()
     facts: dict[str, Any] = {
         "keeper_fault": keeper_fault,
         "keeper_s": keeper_s,
+        "preload_faults": tuple(warnings),
         "cgroup": None if group is None else str(group),
         "files": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         "slots": settings.worker.slots,
         "url": settings.api.url,
         "url_named": "api.url" in loaded.origins,
+        "state": await asyncio.to_thread(_state, settings.state_dir),
         "journal": await asyncio.to_thread(_journal, settings),
     }
     client = client_of(settings.api)
@@ -76,11 +85,44 @@ def _journal(settings: Settings) -> JournalFacts:
     )
 
 
-async def _keeper(settings: Settings) -> tuple[str | None, float]:
+def _state(path: Path) -> StateFacts:
+    """Look at the state directory, or at what it would be made in, and leave nothing there."""
+    place = next(each for each in (path, *path.parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        return StateFacts(str(path), fault=f"nothing can be written there: {error.strerror}")
+    opened = place == path and bool(path.stat().st_mode & 0o077)
+    return StateFacts(str(path), None, opened, free, _database(path / DATABASE))
+
+
+def _database(file: Path) -> str | None:
+    """Say whether a server of this version could open its database: by the server's own numbers, found by name."""
+    if not file.is_file():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            [[version]] = connection.execute("SELECT max(number) FROM schema_versions")
+    except sqlite3.Error as error:
+        return (
+            f"{file}: {error}; it is no database of a server's, or damaged: move it away, or restore it from a backup"
+        )
+    known = max(import_module("server.sql.migrating").migrations())
+    if version is not None and version > known:
+        return (
+            f"{file} has schema {version}, and this version knows {known} at most: install the newer one that made it"
+        )
+    return None
+
+
+async def _keeper(settings: Settings, warn: Callable[[str], None]) -> tuple[str | None, float]:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        wished = KeeperSettings(folder, entry=settings.keeper.entry, env=child_environment(settings))
-        keeper = KeeperClient(wished)
+        options = settings.keeper
+        wished = KeeperSettings(folder, options.entry, options.preload, child_environment(settings))
+        keeper = KeeperClient(wished, warn)
         try:
             await keeper.start()
         except KeeperError as error:

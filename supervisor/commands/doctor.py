@@ -17,15 +17,16 @@ COLOURS = {Level.OK: "green", Level.NOTE: "yellow", Level.PROBLEM: "red"}
 @click.command()
 @click.option("--config", metavar="FILE", help="Instead of taskhand.toml in the current directory.")
 @click.option("--api", metavar="URL", help="The execution API.")
+@click.option("--state-dir", metavar="DIR", help="Where logs, checkpoints and the like are kept.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
-def command(*, config: str | None, api: str | None, as_json: bool) -> None:
+def command(*, config: str | None, api: str | None, state_dir: str | None, as_json: bool) -> None:
     """Say what is wrong with this installation, this machine and its way to the server.
 
     Exits 1 when there is a problem; what is merely not installed is none.
     """
     findings = diagnose(gather())
     if not any(finding.level is Level.PROBLEM for finding in findings):
-        findings += machine(config, api)
+        findings += machine(config, {"api.url": api, "worker.state_dir": state_dir})
     if as_json:
         click.echo(msgspec.json.encode({"findings": findings}).decode())
     else:
@@ -34,7 +35,7 @@ def command(*, config: str | None, api: str | None, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def machine(config: str | None, api: str | None) -> list[Finding]:
+def machine(config: str | None, flags: dict[str, object]) -> list[Finding]:
     """Try what a worker needs. Imported here: a sick installation has been told of by now, and would only fall over."""
     from supervisor.checkup import check_up  # noqa: PLC0415 - as above
     from supervisor.examining import examine  # noqa: PLC0415 - as above
@@ -42,7 +43,7 @@ def machine(config: str | None, api: str | None) -> list[Finding]:
     from supervisor.settings import load  # noqa: PLC0415 - as above
 
     try:
-        return check_up(examine(load({"api.url": api}, config)))
+        return check_up(examine(load(flags, config)))
     except (SettingsError, ValueError) as error:
         return [Finding("settings", Level.PROBLEM, str(error))]
 

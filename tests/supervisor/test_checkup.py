@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from supervisor.checkup import JournalFacts, MachineFacts, check_up
+from supervisor.checkup import MIB, JournalFacts, MachineFacts, StateFacts, check_up
 from supervisor.diagnosis import Level
 
 WELL = MachineFacts(
@@ -16,7 +16,8 @@ def levels(facts: MachineFacts) -> dict[str, Level]:
 
 def test_a_healthy_machine_has_nothing_but_good_findings() -> None:
     assert set(levels(WELL).values()) == {Level.OK}
-    assert len(levels(WELL)) == 7
+    assert len(levels(WELL)) == 8
+    assert "disk" not in levels(replace(WELL, state=StateFacts("/s", free=5000 * MIB)))
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,13 @@ def test_a_healthy_machine_has_nothing_but_good_findings() -> None:
     [
         ({"keeper_fault": "no"}, "keeper", Level.PROBLEM),
         ({"keeper_s": 9.0}, "keeper", Level.NOTE),
+        ({"preload_faults": ("x could not be preloaded",)}, "preload", Level.PROBLEM),
         ({"cgroup": None}, "control groups", Level.NOTE),
+        ({"state": StateFacts("/s", fault="Permission denied")}, "state directory", Level.PROBLEM),
+        ({"state": StateFacts("/s", open_to_others=True)}, "state directory", Level.PROBLEM),
+        ({"state": StateFacts("/s", free=MIB)}, "disk", Level.PROBLEM),
+        ({"state": StateFacts("/s", free=200 * MIB)}, "disk", Level.NOTE),
+        ({"state": StateFacts("/s", database_fault="newer")}, "database", Level.PROBLEM),
         ({"slots": 2000}, "open files", Level.PROBLEM),
         ({"journal": JournalFacts(fault="a newer version")}, "journal", Level.PROBLEM),
         ({"journal": JournalFacts(damage=1)}, "journal", Level.PROBLEM),
@@ -47,11 +54,11 @@ def test_what_hurts_is_said(change: dict[str, object], subject: str, level: Leve
 
 def test_a_traceback_is_told_in_one_line() -> None:
     keeper = check_up(replace(WELL, keeper_fault="no start: Traceback\n  File\nModuleNotFoundError: x\n"))[0]
-    assert keeper.message == "no start: Traceback … ModuleNotFoundError: x"
+    assert keeper.message.startswith("no start: Traceback … ModuleNotFoundError: x: no Python task can start")
 
 
 def test_of_a_server_that_is_not_there_nothing_more_is_said() -> None:
-    left = {"keeper", "control groups", "open files", "journal", "execution API"}
+    left = {"keeper", "control groups", "open files", "state directory", "journal", "execution API"}
     assert set(levels(replace(WELL, server_fault="x"))) == left
 
 

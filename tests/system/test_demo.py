@@ -50,6 +50,7 @@ def claims(table: str) -> list[str]:
     return [re.split(" {2,}", line)[1] for line in table.splitlines()]
 
 
+@pytest.mark.soak
 def test_a_terminal_shows_it_live(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(COMMAND, env=environment(tmp_path), stdout=theirs) as process:
