@@ -19,7 +19,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -32,6 +31,8 @@ from protocol.messages.checkpoints import CheckpointRecord, GetCheckpoint, SaveC
 from supervisor.answers import checkpoints as answers
 from supervisor.answers.desk import Desk
 from supervisor.api import ApiError
+from supervisor.keeper.link import Account
+from supervisor.packing import hand_over, head, pack, unpack
 
 HALF = (".tmp", ".part")
 PROGRESS = "progress"
@@ -50,7 +51,15 @@ class HeldForChangeError(Exception):
 class Folder:
     """One attempt's directory."""
 
-    def __init__(self, home: Path, where: str, names: tuple[object, ...], note: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        where: str,
+        names: tuple[object, ...],
+        note: Callable[..., None],
+        account: Account | None = None,
+    ) -> None:
+        self._account = account
         self._home = home
         self._where = where
         self._names = names
@@ -120,20 +129,28 @@ class Folder:
         self._base_of(self._path).unlink(missing_ok=True)
 
     @property
+    def _owner(self) -> int | None:
+        return None if self._account is None else self._account.uid
+
+    @property
     def _place(self) -> str:
         place: str = _blobs().place_of(self._where, *self._names)
         return place
 
     def _fill(self, record: CheckpointRecord | None, *, left: bool) -> None:
         shutil.rmtree(self._path, ignore_errors=True)
-        self._path.mkdir(parents=True)
+        self._path.mkdir(mode=0o700, parents=True)
         if record is not None and record.blob is not None:
-            with tarfile.open(_blobs().checked(record.blob)) as packed:
-                packed.extractall(self._path, filter="data")
+            with _blobs().checked(record.blob).open("rb") as packed:
+                unpack(packed, self._path)
             self._seen = self._signature()
             if left and (found := self._left_since(record.seq)) is not None:
                 self._take(found)
             self._base_of(self._path).write_text(str(record.seq))
+        if self._account is not None:
+            hand_over(self._path, self._account.uid, self._account.gid)
+            for folder in (self._home, *self._home.parents)[: len(self._names)]:
+                folder.chmod(0o711)  # whatever our umask: the account has to get through
         self._tidy()
 
     def _base_of(self, folder: Path) -> Path:
@@ -150,13 +167,18 @@ class Folder:
 
     def _take(self, folder: Path) -> None:
         """Take over what is whole, by renaming it in: whoever dies here leaves what he found."""
-        with contextlib.suppress(OSError):
-            for path in self._whole(folder):
-                half = self._path / f".{path.name}"
-                shutil.copytree(path, half) if path.is_dir() else shutil.copy2(path, half)
+        with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=self._home) as file:
+            pack(folder, [path.name for path in self._whole(folder)], file, self._owner)
+            file.seek(0)
+            half = self._path / ".taken"
+            half.mkdir()
+            unpack(file, half)
+            for path in half.iterdir():
+                place = self._path / path.name
                 if path.is_dir():
-                    shutil.rmtree(self._path / path.name, ignore_errors=True)
-                half.replace(self._path / path.name)
+                    shutil.rmtree(place, ignore_errors=True)
+                path.replace(place)
+            half.rmdir()
 
     def _tidy(self) -> None:
         for path in self._home.iterdir():
@@ -184,9 +206,8 @@ class Folder:
             before = self._signature()
             descriptor, name = tempfile.mkstemp(dir=self._home, prefix=".", suffix=".tar")
             try:
-                with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w") as packed:
-                    for path in self._whole():
-                        packed.add(path, path.name)
+                with os.fdopen(descriptor, "wb") as file:
+                    pack(self._path, [path.name for path in self._whole()], file, self._owner)
                 progress = self._progress()
                 if self._signature() == before:
                     return before, _blobs().keep(Path(name), self._place), progress
@@ -198,7 +219,7 @@ class Folder:
 
     def _progress(self) -> float | None:
         with contextlib.suppress(OSError, ValueError):
-            return float((self._path / PROGRESS).read_text()[:64])
+            return float(head(self._path, PROGRESS, 64))
         return None
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import resource
 import ssl
@@ -39,8 +38,25 @@ def children_root(settings: Settings) -> Path:
         root = settings.state_dir / "tmp"
         root.mkdir(mode=0o700, exist_ok=True)
         return root
-    name = hashlib.sha256(str(settings.state_dir.resolve()).encode()).hexdigest()[:12]
-    root = Path(tempfile.gettempdir(), f"taskhand-{name}")
+    return _apart(settings.apart(tempfile.gettempdir()))
+
+
+def lasting_root(settings: Settings) -> Path:
+    """Make the place of what children leave for later attempts: checkpoints, and files of checkpoints."""
+    account = settings.children.limits().account
+    if account is None:
+        return settings.state_dir
+    root = _apart(settings.own_dir)
+    for name, mode, owner in (("checkpoints", 0o711, os.geteuid()), ("blobs", 0o700, account.uid)):
+        place = root / name
+        place.mkdir(mode=mode, exist_ok=True)
+        place.chmod(mode)
+        os.chown(place, owner, -1)
+    return root
+
+
+def _apart(root: Path) -> Path:
+    """Make a directory that others can go through and not look into, among theirs."""
     with contextlib.suppress(FileExistsError):
         root.mkdir(mode=0o700)
     facts = root.lstat()
@@ -91,7 +107,7 @@ async def office(
     `meanwhile` is called while the keeper starts, which is a process of its own: a good moment for slow imports.
     """
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tmp_root = children_root(settings)
+    tmp_root, _ = children_root(settings), lasting_root(settings)
     options = settings.keeper
     group = cgroups.prepare() if options.cgroups else None
     env, files = child_environment(settings), take_open_files()

@@ -97,7 +97,7 @@ def order_of(workload: ExecuteTask, settings: Settings) -> Order:
         policy=_policy(workload.policy or AttemptPolicy(), settings, runtime),
         log=settings.log_dir / place / f"{ti.try_number}-{ti.id}.jsonl",
         task=task,
-        checkpoints=None if row.frames else settings.state_dir / "checkpoints" / place,
+        checkpoints=None if row.frames else settings.own_dir / "checkpoints" / place,
         blobs=settings.blobs,
         every_s=settings.checkpoints.every_s,
         limits=limits,
@@ -155,7 +155,9 @@ def folder_of(order: Order, note: Callable[..., None]) -> Folder | None:
     """Give the checkpoint directory of a child that has no other way to keep one."""
     ti = order.workload.ti
     names = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-    return None if order.checkpoints is None else Folder(order.checkpoints, order.blobs, names, note)
+    return (
+        None if order.checkpoints is None else Folder(order.checkpoints, order.blobs, names, note, order.limits.account)
+    )
 
 
 async def planned(order: Order, desk: Desk, context: TIRunContext | None, folder: Folder | None) -> runtimes.SpawnPlan:

@@ -7,6 +7,7 @@ than none. `--show-settings` prints every value with where it came from.
 """
 
 import getpass
+import hashlib
 import os
 import resource
 import socket
@@ -41,6 +42,8 @@ OTHERS = frozenset({"server", "triggerer"})
 SECRETS = frozenset({"worker.token"})
 
 
+LASTING = "/var/tmp"  # noqa: S108 - what is made there is looked at before it is used
+"""Where anybody may have a directory that is there after a reboot."""
 NOT_SETTINGS = frozenset({"TASKHAND_LOG_FD"})
 """Variables that look like a setting's: a child has it, and may call `worker` itself."""
 
@@ -73,6 +76,20 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def blobs(self) -> str:
         """Where checkpoints' files are."""
         return self.checkpoints.blobs or str(self.state_dir / "blobs")
+
+    @property
+    def own_dir(self) -> Path:
+        """Where children leave what outlives them: the state directory, which an account of their own cannot enter."""
+        return self.state_dir if self.children.user is None else self.apart(LASTING)
+
+    @property
+    def child_blobs(self) -> str:
+        """Where children find checkpoints' files and leave them. Where nobody says it, it has to be their account's."""
+        return self.checkpoints.blobs or str(self.own_dir / "blobs")
+
+    def apart(self, parent: str) -> Path:
+        """Name a directory of this worker's for accounts that cannot enter the state directory."""
+        return Path(parent, f"taskhand-{hashlib.sha256(str(self.state_dir.resolve()).encode()).hexdigest()[:12]}")
 
     @property
     def log_dir(self) -> Path:
@@ -252,7 +269,7 @@ def child_environment(settings: Settings, environ: Mapping[str, str] | None = No
     passed = {name: variables[name] for name in options.pass_env if name in variables}
     places = {
         f"{PREFIX}BUNDLES": msgspec.json.encode(settings.bundles).decode(),
-        f"{PREFIX}BLOBS": settings.blobs,
+        f"{PREFIX}BLOBS": settings.child_blobs,
     }
     return passed | places | dict(options.env)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
@@ -115,6 +116,8 @@ async def stage(folder: Path, flags: Mapping[str, object] | None = None) -> Asyn
             yield found
     finally:
         await api.stop()
+        if settings.children.user is not None:
+            shutil.rmtree(settings.own_dir, ignore_errors=True)
 
 
 def on(verb: str, answer: Answer, ti_id: object = "", times: int | None = None) -> Callable[[Call], Answer | None]:
