@@ -22,10 +22,10 @@ class Faulty(Client):
         self.__dict__ = inner.__dict__
         self.ti_id = str(ti_id)
 
-    async def call(self, call: Call, token: Token, read: Any) -> Any:
+    async def timed(self, call: Call, token: Token, read: Any) -> Any:
         if self.ti_id in call.target:
             raise RuntimeError("a bug of ours")
-        return await super().call(call, token, read)
+        return await super().timed(call, token, read)
 
 
 def test_a_fault_of_ours_ends_one_attempt_and_no_other(tmp_path: Path) -> None:
