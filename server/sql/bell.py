@@ -10,7 +10,8 @@ class Bell:
     def __init__(self) -> None:
         self._count = 0
         self._last: dict[str, int] = {}
-        self._waiting: dict[str, set[asyncio.Future[bool]]] = {}
+        self._waiting: dict[str, dict[asyncio.Future[bool], None]] = {}
+        """In the order in which they came: whoever waits longest is woken first."""
 
     @property
     def seen(self) -> int:
@@ -36,7 +37,7 @@ class Bell:
             return True
         future = asyncio.get_running_loop().create_future()
         for name in whom:
-            self._waiting.setdefault(name, set()).add(future)
+            self._waiting.setdefault(name, {})[future] = None
         try:
             async with asyncio.timeout(seconds):
                 return bool(await future)
@@ -45,6 +46,6 @@ class Bell:
         finally:
             for name in whom:
                 if waiting := self._waiting.get(name):
-                    waiting.discard(future)
+                    waiting.pop(future, None)
                     if not waiting:
                         del self._waiting[name]

@@ -46,3 +46,21 @@ def test_all_who_wait_are_woken_and_nothing_is_left_of_them() -> None:
         assert vars(bell)["_waiting"] == {}
 
     played(play())
+
+
+def test_whoever_waits_longest_is_woken_first() -> None:
+    async def play() -> None:
+        bell = Bell()
+        woken: list[int] = []
+
+        async def wait(number: int) -> None:
+            await bell.wait(["a"], bell.seen, 30)
+            woken.append(number)
+
+        waiting = [asyncio.create_task(wait(number)) for number in range(50)]
+        await asyncio.sleep(0)
+        bell.ring(["a"])
+        await asyncio.gather(*waiting)
+        assert woken == [*range(50)]
+
+    played(play())
