@@ -66,7 +66,8 @@ class Attempt:
         self._core = Lifecycle(order.policy, workload.ti.id.bytes)
         self._log = office.logs.open(order.log)
         self._page = page_of(office, order, extended=self.extended)
-        self._server = Reporter(self.api, self._log, self._fire, (office.hostname, office.unixname), self._page)
+        host = (office.hostname, office.unixname)
+        self._server = Reporter(self.api, self._log, self._fire, host, self._page, extended=self.extended)
         self.notes = Notes(self.api, self._log, office.way, extended=self.extended)
         self.note = self.notes.line
         self.rhythm = Rhythm(order.workload.ti, self._loop.time())

@@ -19,7 +19,7 @@ from supervisor.heartbeat import Word, meaning
 from supervisor.logs import AttemptLog
 from supervisor.pages import GIVEN_UP, TOLD, Page
 from supervisor.points import point
-from supervisor.retrying import CONFLICTS
+from supervisor.retrying import CONFLICTS, known_already
 from supervisor.telling import Body
 
 ABOUT_THE_TOKEN = frozenset({401, 403})
@@ -29,8 +29,15 @@ ABOUT_THE_TOKEN = frozenset({401, 403})
 class Reporter:
     """One attempt's way of telling."""
 
-    def __init__(
-        self, api: AttemptApi, log: AttemptLog, fire: Callable[[ev.Event], object], host: tuple[str, str], page: Page
+    def __init__(  # noqa: PLR0913 - what it tells with
+        self,
+        api: AttemptApi,
+        log: AttemptLog,
+        fire: Callable[[ev.Event], object],
+        host: tuple[str, str],
+        page: Page,
+        *,
+        extended: bool,
     ) -> None:
         self.context: TIRunContext | None = None
         """What the server said when it let the attempt run."""
@@ -40,6 +47,7 @@ class Reporter:
         self._fire = fire
         self._hostname, self._unixname = host
         self._page = page
+        self._extended = extended
 
     async def start(self, pid: int, lease_s: float) -> None:
         """Ask whether it may run."""
@@ -84,12 +92,12 @@ class Reporter:
         return await self.deliver(body["state"], payload)
 
     async def deliver(self, state: str, payload: bytes) -> ApiRefused | None:
-        """Tell what is written down. A conflict with our own earlier call, or with the same end, is success."""
+        """Tell what is written down. Whoever refuses it because it has it is told nothing more."""
         try:
             await self._api.end(Raw(payload))
             point("worker.end.told")
         except ApiRefused as refused:
-            if not refused.own and refused.why.previous_state != state:
+            if not known_already(state, refused.why.previous_state, own=refused.own, extended=self._extended):
                 self._log.say("error", "the server refuses the end", state=state, why=str(refused))
                 self._refused(refused.status)
                 return refused

@@ -92,3 +92,11 @@ def retry_after(header: str | None, now: datetime) -> float | None:
 def own_doing(status: int, *, unanswered_before: bool) -> bool:
     """Say whether a conflict is the trace of our own earlier call whose answer was lost."""
     return unanswered_before and status in CONFLICTS
+
+
+def known_already(state: str, in_force: str | None, *, own: bool, extended: bool) -> bool:
+    """Say whether a server that refuses an end has this very end. Ours would have said so: its refusal is meant.
+
+    Airflow's cannot say so of an attempt that it has replaced, perhaps because of our own earlier call.
+    """
+    return in_force == state or (own and not extended)

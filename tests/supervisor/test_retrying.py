@@ -2,7 +2,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from supervisor.retrying import ONCE, OUTAGE, UNTIL_ANSWERED, Fault, RetryPolicy, Trial, own_doing, pause, retry_after
+from supervisor.retrying import (
+    ONCE,
+    OUTAGE,
+    UNTIL_ANSWERED,
+    Fault,
+    RetryPolicy,
+    Trial,
+    known_already,
+    own_doing,
+    pause,
+    retry_after,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = RetryPolicy(tries=3, patience_s=60.0, first_s=1.0, longest_s=8.0)
@@ -66,3 +77,22 @@ def test_retry_after_is_read_in_both_its_forms(header: str | None, seconds: floa
 @pytest.mark.parametrize(("status", "before", "own"), [(409, True, True), (409, False, False), (403, True, False)])
 def test_a_conflict_after_a_lost_answer_is_our_own_doing(status: int, before: bool, own: bool) -> None:  # noqa: FBT001 - columns of the table above
     assert own_doing(status, unanswered_before=before) is own
+
+
+@pytest.mark.parametrize(
+    ("in_force", "own", "extended", "known"),
+    [
+        ("success", False, True, True),
+        ("failed", True, False, True),
+        ("failed", True, True, False),
+        (None, True, False, True),
+        (None, False, False, False),
+    ],
+)
+def test_only_a_server_that_cannot_say_so_is_believed_to_have_it(
+    in_force: str | None,
+    own: bool,  # noqa: FBT001 - columns of the table above
+    extended: bool,  # noqa: FBT001 - as above
+    known: bool,  # noqa: FBT001 - as above
+) -> None:
+    assert known_already("success", in_force, own=own, extended=extended) is known
