@@ -68,10 +68,12 @@ async def _until_quiet(deck: Deck, listening: Listening) -> None:
         listening.heard(now, timedelta())
         if not ticked.more:
             break
-    wait = LONGEST_WAIT_S
+    wait, now = LONGEST_WAIT_S, datetime.now(UTC)
+    if listening.missed(now):  # the tick took that long, or the clock was set meanwhile: begin anew
+        return
     if ticked.next_due is not None:
-        wait = min(wait, max(0.0, (ticked.next_due - datetime.now(UTC)).total_seconds()))
-    listening.heard(datetime.now(UTC), timedelta(seconds=wait))
+        wait = min(wait, max(0.0, (ticked.next_due - now).total_seconds()))
+    listening.heard(now, timedelta(seconds=wait))
     await deck.store.wait_for_change(seen, wait)
 
 

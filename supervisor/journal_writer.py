@@ -232,6 +232,9 @@ class Journal:
 
     def _end(self) -> None:
         self._batch()
+        if self._fd == -1 and self._fault:  # what was settled meanwhile is nowhere yet, and there may be room again
+            with contextlib.suppress(OSError):
+                self._turn()
         if self._fd != -1:
             with contextlib.suppress(OSError):
                 self._disk.sync(self._fd)

@@ -184,6 +184,10 @@ class Worker:
         self._room.set()
 
     async def _attend(self, attempt: Attempt) -> None:
+        # After a reschedule the attempt that was is claimed anew, perhaps before its process has ended here.
+        before = [task for each, task in self.attempts.items() if each.ti_id == attempt.ti_id and each is not attempt]
+        if before:
+            await asyncio.wait(before)
         try:
             self._on_record(await attempt.run())
         except Exception as error:  # noqa: BLE001 - a fault of ours in one attempt is not to end the others
