@@ -1,0 +1,155 @@
+"""asyncio's loop on the world's clock: one for each life of a party, and gone with it.
+
+Only what our code uses is here. A callback is a step of the world, so callbacks of different parties are as far apart
+as the world has them. What would run in a thread runs in one step, a little later.
+"""
+
+import asyncio
+from asyncio import events
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any
+
+from tests.simulation.world import Party
+
+THREAD_S = 0.0005
+MOST_CLOSINGS = 50
+
+
+_Loop: Any = asyncio.AbstractEventLoop
+
+
+class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not here, and signatures are simpler
+    """One party's loop. It has as much of a loop as Taskhand needs."""
+
+    def __init__(self, party: Party) -> None:
+        self.party = party
+        self.readers: dict[int, Callable[[], object]] = {}
+        self.on_reader: Callable[[int], None] = lambda _: None
+        """Called when somebody begins to listen to a fd."""
+        self._world = party.world
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # in their order, which a set has not
+
+    # --- callbacks and time -------------------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        return self._world.now
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._world.at(self._world.now, self.party, lambda: self._run(handle))
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._world.at(when, self.party, lambda: self._run(handle))
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._world.now + delay, callback, *args, context=context)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It stays in the world's queue, and is passed over there."""
+
+    def _run(self, handle: asyncio.Handle) -> None:
+        if handle.cancelled():
+            return
+        events._set_running_loop(self)  # noqa: SLF001 - what every loop that is not asyncio's own has to call
+        try:
+            handle._run()  # noqa: SLF001 - as above
+        finally:
+            events._set_running_loop(None)  # noqa: SLF001 - as above
+
+    def enter(self, what: Callable[[], object]) -> None:
+        """Do something as the party's own step, now."""
+        self._run(asyncio.Handle(what, (), self))
+
+    # --- tasks and futures --------------------------------------------------------------------------------------------
+
+    def create_future(self) -> "asyncio.Future[Any]":
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self, coro: Coroutine[Any, Any, Any], *, name: object = None, context: Context | None = None
+    ) -> "asyncio.Task[Any]":
+        task = asyncio.Task(coro, loop=self, name=str(name), context=context)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+        return task
+
+    def begin(self, coro: Coroutine[Any, Any, Any]) -> Callable[[], bool]:
+        """Make a task that nobody waits for: what it raises is a fault of ours. Gives what says whether it is done."""
+        task = self.create_task(coro)
+        task.add_done_callback(self._began)
+        return task.done
+
+    def _began(self, task: "asyncio.Task[Any]") -> None:
+        if self.party.alive and not task.cancelled() and (error := task.exception()) is not None:
+            self._world.fault(error)
+
+    def run_in_executor(self, executor: object, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
+        del executor
+        done = self.create_future()
+
+        def work() -> None:
+            if done.cancelled():
+                return
+            try:
+                done.set_result(func(*args))
+            except Exception as error:  # noqa: BLE001 - as a thread would hand it over
+                done.set_exception(error)
+
+        self.call_later(self._world.between(0, THREAD_S), work)
+        return done
+
+    # --- sockets ------------------------------------------------------------------------------------------------------
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        self.readers[fd] = lambda: callback(*args)
+        self.on_reader(fd)
+
+    def remove_reader(self, fd: int) -> bool:
+        return self.readers.pop(fd, None) is not None
+
+    # --- faults and the end -------------------------------------------------------------------------------------------
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return not self.party.alive
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """A fault of ours that nobody caught ends the history."""
+        error = context.get("exception")
+        if self.party.alive and isinstance(error, BaseException):
+            self._world.fault(error)
+
+    def end(self) -> None:
+        """Forget all that was under way, as a process that is killed does. Nothing that this closes reaches anyone."""
+        tasks, self._tasks = self._tasks, {}
+        events._set_running_loop(self)  # noqa: SLF001 - some `finally` asks for it
+        for task in tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is killed, not forgotten
+            _close(task.get_coro())
+        events._set_running_loop(None)  # noqa: SLF001 - as above
+        self.readers.clear()
+
+
+def _close(coroutine: Any) -> None:
+    """Take a coroutine apart, which may wait in its `finally` again and again."""
+    for _ in range(MOST_CLOSINGS):
+        try:
+            coroutine.close()
+        except BaseException:  # noqa: BLE001, S112 - nobody is left who could hear of it
+            continue
+        return

@@ -1,0 +1,57 @@
+"""What the simulation found and was mended: each as a history of its own, made by hand and played under many seeds."""
+
+import pytest
+
+from protocol.flows import OutagePolicy, TaskSpec
+from tests.simulation.children import Manner
+from tests.simulation.history import Told, play
+from tests.simulation.network import Fate, Weather
+from tests.simulation.plan import Blow, Plan
+
+SUCCESS = Manner(0.1)
+
+
+def plan(*manners: Manner, outage: OutagePolicy = "checkpoint_after", **more: object) -> Plan:
+    task = TaskSpec(task_id="task", retries=1, retry_delay_s=0.0, outage=outage)
+    made = Plan([task], {"task": [*manners, SUCCESS]}, {"task": outage}, Weather({}, 0.0, []))
+    for name, value in more.items():
+        setattr(made, name, value)
+    return made
+
+
+def told(history: Told) -> list[str]:
+    """Give what happened at the server, as words."""
+    return [what.split()[3] for _, who, what in history.story.lines if who == "world" and what.startswith("server: ")]
+
+
+def test_an_attempt_that_is_claimed_anew_waits_for_its_own_process() -> None:
+    """A reschedule keeps the id. The keeper refused a second child of that name, which cost a retry."""
+    for seed in range(5):
+        history = play(seed, plan(Manner(0.1, ends="up_for_reschedule", lingers_s=1.9), SUCCESS))
+        assert not history.found, history.story
+        assert told(history).count("told_reschedule") == 1
+        assert "told_retry" not in told(history), history.story
+
+
+def test_a_word_that_our_server_refuses_was_not_taken() -> None:
+    """It was lost on its way, and the attempt given up meanwhile: that is no trace of our own earlier call."""
+    for seed in range(5):
+        cut = Weather({}, 0.0, [(1.0, 14.0)])
+        history = play(seed, plan(Manner(1.5), outage="keep", weather=cut))
+        assert not history.found, history.story
+        assert "lost_retry" in told(history), history.story
+
+
+def test_what_was_settled_while_the_disk_was_full_is_settled_when_the_worker_has_ended() -> None:
+    """Nothing was written any more once it was told, and so the journal owed it for ever."""
+    for seed in range(5):
+        full = [Blow("disk", at_s=0.5, lasts_s=3.0)]
+        history = play(seed, plan(Manner(1.0), blows=full))
+        assert not history.found, history.story
+
+
+@pytest.mark.parametrize("fate", [fate for fate in Fate if fate is not Fate.FINE])
+def test_no_fate_of_requests_loses_an_outcome(fate: Fate) -> None:
+    for seed in range(5):
+        history = play(seed, plan(Manner(1.0, steps=2, saves=True), weather=Weather({fate: 0.4}, 8.0, [])))
+        assert not history.found, history.story

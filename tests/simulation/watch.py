@@ -1,0 +1,266 @@
+"""What has to hold, whatever happens: looked at with each step that could break it, and once more at the end.
+
+The watcher sees more than anybody in the history does: every process, every request, every line of the server's
+timeline as it is committed. What it finds is kept and not raised, because our code catches what is raised in it.
+"""
+
+import base64
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from protocol.messages.checkpoints import CheckpointResult, SaveCheckpoint
+from protocol.messages.shape import Message
+from protocol.states import FINISHED, TaskInstanceState
+from protocol.vocabulary import TERMINAL
+from tests.simulation.world import Party, World
+
+if TYPE_CHECKING:
+    from tests.simulation.children import Process
+    from tests.simulation.database import Storage
+    from tests.simulation.plan import Plan
+    from tests.simulation.serving import Request
+
+TIMEOUT_S = 30.0
+"""How long a task may take, by its author's word."""
+ANSWERED_WITHIN_S = 30.0
+QUIET_S = 17.0
+"""How long after the last fault a lease may still end because of it: a lease, and what a pulse takes to notice."""
+DELIVERED_S = 8.0
+"""How long after the last fault all that is owed has been told: the longest pause between two tries, and some."""
+REPLACED_S = 8.0
+"""How long a child may run on after the last fault when another has taken its place: a heartbeat and a grace."""
+TELLS = "told_"
+INTERRUPTED = frozenset({"told_reschedule", "told_checkpointed", "told_interrupted"})
+SPENDS = frozenset({"told_retry", "lost_retry"})
+
+
+class Watch:
+    """Of one history."""
+
+    def __init__(self, world: World, storage: "Storage", plan: "Plan") -> None:
+        self.found: list[str] = []
+        """What is wrong."""
+        self.disturbed: Callable[[], bool] = bool
+        """Whether somebody who is needed is away just now."""
+        self._last_fault = 0.0
+        self.processes: dict[str, list[Process]] = defaultdict(list)
+        """Those that began to work, by attempt."""
+        self.world = world
+        self._storage = storage
+        self._plan = plan
+        self._events = 0
+        self._running: dict[str, set[Process]] = defaultdict(set)
+        self._open: dict[str, bool] = {}
+        self._questions: dict[tuple[Process, int], float] = {}
+        self._bodies: dict[tuple[str, int], bytes] = {}
+        self._saved: dict[str, int] = defaultdict(int)
+        self._tried: dict[str, set[int]] = defaultdict(set)
+        self._names: dict[str, str] = {}
+        self._lost: dict[str, float] = {}
+
+    def wrong(self, what: str) -> None:
+        """Note that something does not hold."""
+        self.world.nature.tell(f"WRONG: {what}")
+        self.found.append(what)
+
+    def faulty(self) -> None:
+        """Note that something goes wrong now, as it may."""
+        self._last_fault = self.world.now
+
+    @property
+    def last_fault(self) -> float:
+        """When something went wrong last, or was."""
+        if self.disturbed():
+            self.faulty()
+        return self._last_fault
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def task_of(self, attempt: str) -> str:
+        """Say which task an attempt is of."""
+        found = self._names.get(attempt)
+        if found is None:
+            sql = (
+                "SELECT task_id FROM instances WHERE id = ? UNION SELECT i.task_id FROM attempts a "
+                "JOIN instances i ON i.key = a.instance_key WHERE a.id = ?"
+            )
+            found = self._names[attempt] = str(self._storage.rows(sql, attempt, attempt)[0][0])
+        return found
+
+    def name_of(self, attempt: str) -> str:
+        """Name the next process of an attempt."""
+        return f"{self.task_of(attempt)} {attempt[-4:]}"
+
+    # --- processes ----------------------------------------------------------------------------------------------------
+
+    def begins(self, process: "Process") -> None:
+        """A child begins to work: nobody else may be at the same task."""
+        task = self.task_of(process.attempt)
+        process.began = self.world.now
+        self.processes[process.attempt].append(process)
+        # Whoever has said its last word, and was believed, is at the task no more, and may take its time to end.
+        others = [each for each in self._running[task] if each.alive and not self._is_over(each)]
+        if others and self._plan.outage[task] != "keep":
+            self.wrong(f"{process.name} begins while {others[0].name} still runs")
+        self._running[task].add(process)
+
+    def _is_over(self, process: "Process") -> bool:
+        return process.heard or (bool(process.said) and self._knows(process.attempt, process.said))
+
+    def ends(self, process: "Process") -> None:
+        """A child is gone; what it had asked is nobody's question any more."""
+        self._running[self.task_of(process.attempt)].discard(process)
+        self._questions = {key: asked for key, asked in self._questions.items() if key[0] is not process}
+
+    # --- questions and answers ----------------------------------------------------------------------------------------
+
+    def asks(self, process: "Process", number: int, message: Message) -> None:
+        """A child asks."""
+        self._questions[process, number] = self.world.now
+        if isinstance(message, SaveCheckpoint) or getattr(message, "data", None) is not None:
+            self._tried[self.task_of(process.attempt)].add(_step(getattr(message, "data", None)))
+        if type(message) in TERMINAL:
+            process.said = str(getattr(message, "state", ""))
+
+    def answered(self, process: "Process", number: int) -> None:
+        """A child got its answer."""
+        self._questions.pop((process, number), None)
+
+    def acknowledged(self, process: "Process", message: Message | None) -> None:
+        """A child was told that its word is taken: then the server has it."""
+        state = str(getattr(message, "state", ""))
+        process.tell(f"hears that {state} is taken")
+        process.heard = True
+        if not self._knows(process.attempt, state):
+            self.wrong(f"{process.name} was told that {state} is taken, and the server does not have it")
+
+    def _knows(self, attempt: str, state: str) -> bool:
+        sql = (
+            "SELECT 1 FROM instances WHERE id = ? AND told LIKE ? "
+            "UNION SELECT 1 FROM attempts WHERE id = ? AND told = ?"
+        )
+        if self._storage.rows(sql, attempt, f"%:{state}", attempt, state):
+            return True
+        what = "told_retry" if state == "up_for_retry" else f"told_{state.removeprefix('up_for_')}"
+        return bool(self._storage.rows("SELECT 1 FROM events WHERE attempt_id = ? AND what = ?", attempt, what))
+
+    def saved(self, process: "Process", step: int) -> None:
+        """A child was told that its record is durable."""
+        task = self.task_of(process.attempt)
+        self._saved[task] = max(self._saved[task], step)
+
+    def resumes(self, process: "Process", found: CheckpointResult) -> int:
+        """A child is given what to go on from: a record that was saved, and not an older one without a reason."""
+        task = self.task_of(process.attempt)
+        step = 0 if found.checkpoint is None else _step(found.checkpoint.data)
+        if step and step not in self._tried[task]:
+            self.wrong(f"{process.name} resumes from step {step}, which nobody saved")
+        if step < self._saved[task] and found.note is None:
+            self.wrong(f"{process.name} resumes from step {step}, and step {self._saved[task]} was acknowledged")
+        return step
+
+    def look(self) -> None:
+        """Look for questions that wait too long, and for children that nobody wants any more."""
+        late = self.world.now - ANSWERED_WITHIN_S
+        for (process, number), asked in self._questions.items():
+            if max(asked, self.last_fault) < late and process.alive:
+                self.wrong(f"question {number} of {process.name} is not answered")
+        late = self.world.now - REPLACED_S
+        for attempt, since in self._lost.items():
+            for process in self.processes[attempt]:
+                if process.alive and max(since, self.last_fault) < late:
+                    self.wrong(f"{process.name} runs on, and was replaced long ago")
+
+    # --- what is sent -------------------------------------------------------------------------------------------------
+
+    def sent(self, party: Party, request: "Request") -> None:
+        """An outcome is sent again byte for byte, whoever sends it."""
+        if not request.target.endswith("/state"):
+            return
+        claims = _claims(request.token)
+        key = str(claims["sub"]), int(claims.get("fence") or 0)
+        body = request.body or b""
+        before = self._bodies.setdefault(key, body)
+        if before != body and not self._plan.disk_fails:
+            self.wrong(f"{party.name} tells {body.decode()} where {before.decode()} was told")
+
+    def arrived(self, request: "Request") -> None:
+        """A request reached the server."""
+
+    # --- the server's timeline ----------------------------------------------------------------------------------------
+
+    def committed(self) -> None:
+        """Read what was added to the timeline."""
+        sql = (
+            "SELECT e.id, e.attempt_id, e.what, e.why, i.task_id, i.fence FROM events e "
+            "JOIN instances i ON i.key = e.instance_key WHERE e.id > ? ORDER BY e.id"
+        )
+        for number, attempt, what, why, task, fence in self._storage.rows(sql, self._events):
+            self._events = number
+            self._names[attempt] = task
+            self.world.nature.tell(f"server: {task} {attempt[-4:]}: {what} ({why})")
+            self._look(attempt, what, fence)
+
+    def _look(self, attempt: str, what: str, fence: int) -> None:
+        if what == "run":
+            self._open[attempt] = True
+        elif what.startswith(TELLS) and what != "told_terminated":
+            if not self._open.get(attempt):
+                self.wrong(f"{what} was taken from {attempt[-4:]}, whose end was known")
+            self._open[attempt] = False
+            self._ended_by(what, attempt)
+        elif what.startswith("lost_"):
+            self._open[attempt] = False
+            self._lost[attempt] = self.world.now
+            calm = self.world.now - self.last_fault
+            if calm > QUIET_S:
+                self.wrong(f"{attempt[-4:]} was taken for lost, and nothing had gone wrong")
+            elif calm > DELIVERED_S and (attempt, fence) in self._bodies:
+                self.wrong(f"{attempt[-4:]} was taken for lost, and its end was known to its worker")
+
+    def _ended_by(self, what: str, attempt: str) -> None:
+        """An outcome is taken of an attempt: it is of its last process, which has said it, or is gone."""
+        if not self.processes[attempt]:
+            return
+        process = self.processes[attempt][-1]
+        if process.alive and not process.said:
+            self.wrong(f"{what} was taken from {process.name}, which has not ended")
+        late = self.world.now - process.began >= TIMEOUT_S
+        meant = late or process.manner.ends in {"up_for_reschedule", "exit 85"}
+        if what in INTERRUPTED and not meant and self.world.now - self.last_fault > QUIET_S:
+            self.wrong(f"{process.name} was interrupted, and nothing had gone wrong")
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def over(self) -> None:
+        """All is quiet, and nothing goes wrong any more: everything has to be settled."""
+        rows = self._storage.rows("SELECT key, task_id, state, try_number, max_tries FROM instances ORDER BY key")
+        for key, task, state, tries, most in rows:
+            if TaskInstanceState(state) not in FINISHED:
+                self.wrong(f"{task} is {state} when all should be over")
+            spent = [what for (what,) in self._storage.rows("SELECT what FROM events WHERE instance_key = ?", key)]
+            count = sum(what in SPENDS for what in spent)
+            if tries != 1 + count:
+                self.wrong(f"{task} is at try {tries}, and {count} were spent")
+            if most and tries > most + 1:
+                self.wrong(f"{task} is at try {tries} of {most + 1}")
+
+    def left(self, processes: "list[Process]", owed: int) -> None:
+        """All workers have ended: nothing of them may be left."""
+        for process in processes:
+            self.wrong(f"{process.name} is left running")
+        if owed:
+            self.wrong(f"{owed} outcomes are still in a journal")
+
+
+def _step(data: object) -> int:
+    return int(data.get("step", 0)) if isinstance(data, dict) else 0
+
+
+def _claims(token: str) -> dict[str, Any]:
+    middle = token.split(".")[1]
+    found: dict[str, Any] = msgspec.json.decode(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+    return found
