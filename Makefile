@@ -5,7 +5,7 @@
 #   NAME=codec          one benchmark instead of all, and no report
 
 .DEFAULT_GOAL := help
-.PHONY: help ready demo test check lint types architecture schema coverage fix bench interop fuzz soak lock clean
+.PHONY: help ready demo test check lint types architecture schema coverage fix bench interop fuzz soak package lock clean
 
 PY := .venv/bin/python
 WORKERS ?= 2
@@ -65,6 +65,9 @@ fuzz: ready ## the random tests, with many cases (TASKHAND_FUZZ_CASES)
 
 soak: ready ## the tests that run for minutes
 	@$(PY) -m pytest -m soak --timeout=3600 $(ARGS)
+
+package: ready ## build wheel and sdist, and install them into empty environments of each Python here
+	@$(PY) -m pytest -m soak --timeout=900 -v tests/packaging $(ARGS)
 
 lock: ready ## bring uv.lock up to pyproject.toml (ARGS=--upgrade for newer versions)
 	@.venv/bin/uv --quiet --system-certs lock $(ARGS)
