@@ -127,9 +127,7 @@ class Delivery:
         self._page = Page.found(journal, entry)
         self._log = office.logs.open(Path(began.log))
         host = (office.hostname, office.unixname)
-        self._reporter = Reporter(
-            self._api, self._log, self._hear, host, self._page, extended=began.extended
-        )
+        self._reporter = Reporter(self._api, self._log, self._hear, host, self._page, extended=began.extended)
 
     async def make(self) -> bool:
         """Deliver it, and say so in its log: whether nothing is owed any more."""
