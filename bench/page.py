@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from bench.svg import number
 PAGE = "benchmarks.md"
 NAMES = (PAGE, *(f"benchmarks/{name}" for name in PLOTS))
 """The files, under `docs`."""
+LOAD = "load before the run"
+AT_REST = 0.5
 DATA = ROOT / "docs" / "benchmarks.json"
 Report = dict[str, Any]
 """`{"facts": {name: value}, "modules": {module: {"seconds", "rows": [row]}}}`."""
@@ -52,16 +55,24 @@ def page(report: Report) -> str:
     """Write the page."""
     modules = report["modules"]
     facts = "".join(f"| {name} | {value} |\n" for name, value in report["facts"].items())
-    parts = [HEAD, f"| machine and peers | |\n|---|---|\n{facts}", goals(modules), plots(modules)]
+    parts = [HEAD, f"| machine and peers | |\n|---|---|\n{facts}", *busy(report), goals(modules), plots(modules)]
     parts += [section(name, each["rows"]) for name, each in modules.items()]
     return "\n".join(parts)
 
 
+def busy(report: Report) -> list[str]:
+    """Say so where the machine had other work: goals are judged all the same, by numbers that are too high."""
+    load = float(report["facts"].get(LOAD, 0))
+    if load <= AT_REST:
+        return []
+    return [f"**The machine was not at rest** (load {load:g} before the run): only ratios can be relied on here.\n"]
+
+
 def goals(modules: dict[str, Any]) -> str:
     """Write the table of what is to be held."""
-    lines = ["## Goals\n", "| what | measured | floor | goal | | by |", "|---|---|---|---|---|---|"]
+    lines = ["## Goals\n", "| what | measured | goal | | floor | beside | by |", "|---|---|---|---|---|---|---|"]
     lines += [goal_line(goal, found) for goal in GOALS if (found := row_of(goal, modules)) is not None]
-    lines += [f"| {what} | | | | | {where} |" for what, where in ELSEWHERE]
+    lines += [f"| {what} | | | | | | {where} |" for what, where in ELSEWHERE]
     unmet = [goal for goal in GOALS if (found := row_of(goal, modules)) is not None and not goal.met(found)]
     lines += ["", *(f"- Not met: {goal.what}. {goal.otherwise}".rstrip() for goal in unmet)]
     return "\n".join(lines).rstrip() + "\n"
@@ -77,7 +88,7 @@ def goal_line(goal: Goal, row: dict[str, Any]) -> str:
     """Write one."""
     verdict = "met" if goal.met(row) else "**not met**"
     mine = value(row["ours"], row["unit"])
-    return f"| {goal.what} | {mine} | {floor(row)} | {goal.text} | {verdict} | `{goal.module}` |"
+    return f"| {goal.what} | {mine} | {goal.text} | {verdict} | {floor(row)} | {beside(row)} | `{goal.module}` |"
 
 
 def value(amount: float, unit: str) -> str:
@@ -90,6 +101,11 @@ def floor(row: dict[str, Any]) -> str:
     return "" if row["floor"] is None else value(row["floor"], row["unit"])
 
 
+def beside(row: dict[str, Any]) -> str:
+    """Write what the peers took, in the row's unit."""
+    return "; ".join(f"{name}: {number(amount)}" for name, amount in row["peers"].items())
+
+
 def plots(modules: dict[str, Any]) -> str:
     """Show the plots."""
     shown = [f"![{name.removesuffix('.svg')}](benchmarks/{name})\n" for name, (of, _) in PLOTS.items() if of in modules]
@@ -99,7 +115,8 @@ def plots(modules: dict[str, Any]) -> str:
 def section(module: str, rows: list[dict[str, Any]]) -> str:
     """Write one module's rows, under what its docstring says first."""
     tree = ast.parse((ROOT / "bench" / f"{module}.py").read_text())
-    first = (ast.get_docstring(tree) or "").partition("\n\n")[0].replace("\n", " ").partition(": `python")[0]
+    first = (ast.get_docstring(tree) or "").partition("\n\n")[0].replace("\n", " ")
+    first = re.split(r"[:.] `python", first)[0]
     lines = [
         f"## {module}\n",
         f"{first.rstrip('.')}.\n",
@@ -107,7 +124,7 @@ def section(module: str, rows: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        peers = "; ".join(f"{name}: {number(amount)}" for name, amount in row["peers"].items())
         mine = value(row["ours"], row["unit"])
-        lines.append(f"| {row['name']} | {mine} | {number(row['spread'])} | {row['runs']} | {floor(row)} | {peers} |")
+        spread = number(row["spread"])
+        lines.append(f"| {row['name']} | {mine} | {spread} | {row['runs']} | {floor(row)} | {beside(row)} |")
     return "\n".join(lines) + "\n"

@@ -47,7 +47,7 @@ def facts() -> dict[str, str]:
         "memory": f"{pages * size / 2**30:.0f} GiB",
         "kernel": platform.release(),
         "Python": platform.python_version(),
-        "load before the run": f"{os.getloadavg()[0]:.1f}",
+        page.LOAD: f"{os.getloadavg()[0]:.1f}",
     }
     for name, python in (("apache-airflow", AIRFLOW), ("celery", QUEUES), ("rq", QUEUES)):
         found[name] = version(python, name) if python.exists() else "not there"

@@ -161,7 +161,7 @@ async def measure(homes: dict[str, Path], rounds: int, count: int, *arguments: s
     with contextlib.ExitStack() as stack:
         servers = {name: stack.enter_context(serving(home, *arguments)) for name, home in homes.items()}
         for number in range(rounds + 1):
-            for name, server in servers.items():
+            for name, server in list(servers.items())[:: 1 if number % 2 else -1]:
                 await asyncio.to_thread(server.submit, count)
                 live = await rate(server, partial(lifecycles, server=server))
                 floor = await rate(server, partial(pings, server=server, count=count // CLIENTS))

@@ -5,8 +5,10 @@ A page drawn from a table cannot disagree with it, as long as somebody looks; `m
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from bench import page
 from protocol import drawing, schema
 from tests.vectors import make
 from tools import reference, settings_table
@@ -18,6 +20,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/states.md": drawing.draw,
     "docs/commands.md": reference.draw,
     "docs/operating.md": settings_table.draw,
+    **{f"docs/{name}": partial(page.draw, name) for name in page.NAMES},
     **{f"tests/vectors/{name}": producer for name, producer in make.FILES.items()},
 }
 
