@@ -4,8 +4,8 @@ A token has one scope. `workload` is minted with a claim and good for starting t
 swapped for, and is reissued when little of its life is left; `worker` claims; `user` is for people. A task's tokens
 name its attempt in `sub`, so that they fit nothing else, and a replaced attempt's fit nothing at all.
 
-Tokens are verified by HMAC in constant time. The signature of a token that was seen is remembered, its life is not:
-that is compared with the clock each time.
+Tokens are verified by HMAC in constant time. The signature of a token that was seen, or that we have just made, is
+remembered, its life is not: that is compared with the clock each time.
 """
 
 import secrets
@@ -85,20 +85,26 @@ class Tokens:
             "sub": subject,
             "scope": scope.value,
         }
-        return jwt.encode(claims | more, self._secret, ALGORITHM, headers={"kid": "not-used"})
+        claims |= more
+        token = jwt.encode(claims, self._secret, ALGORITHM, headers={"kid": "not-used"})
+        self._remember(token, msgspec.convert(claims, Claims))
+        return token
 
     def verify(self, token: str, now: datetime) -> Claims:
         """Give what a token says, when we signed it, for us, and its time is now."""
         claims = self._seen.get(token)
         if claims is None:
             claims = self._decode(token)
-            self._seen[token] = claims
-            if len(self._seen) > REMEMBERED:
-                self._seen.popitem(last=False)
+            self._remember(token, claims)
         moment = now.timestamp()
         if not claims.nbf - self._leeway <= moment <= claims.exp + self._leeway:
             raise InvalidToken("its time is not now")
         return claims
+
+    def _remember(self, token: str, claims: Claims) -> None:
+        self._seen[token] = claims
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
 
     def _decode(self, token: str) -> Claims:
         # Times are ours to compare, with a clock that is an argument; everything else is the library's.

@@ -60,11 +60,10 @@ class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not h
     def _run(self, handle: asyncio.Handle) -> None:
         if handle.cancelled():
             return
-        events._set_running_loop(self)  # noqa: SLF001 - what every loop that is not asyncio's own has to call
-        try:
-            handle._run()  # noqa: SLF001 - as above
-        finally:
-            events._set_running_loop(None)  # noqa: SLF001 - as above
+        if self._world.running is not self:
+            self._world.running = self
+            events._set_running_loop(self)  # noqa: SLF001 - what every loop that is not asyncio's own has to call
+        handle._run()  # noqa: SLF001 - as above
 
     def enter(self, what: Callable[[], object]) -> None:
         """Do something as the party's own step, now."""
@@ -141,6 +140,7 @@ class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not h
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is killed, not forgotten
             _close(task.get_coro())
+        self._world.running = None
         events._set_running_loop(None)  # noqa: SLF001 - as above
         self.readers.clear()
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from asyncio import events
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -21,6 +22,7 @@ import supervisor.attempt
 import supervisor.channels
 import supervisor.peeking
 import supervisor.recovering
+import supervisor.watching
 import supervisor.worker
 from supervisor.leftovers import Swept
 from supervisor.rhythm import Times
@@ -99,6 +101,8 @@ def machine(world: World, sockets: Sockets) -> Iterator[None]:
         (supervisor.attempt, "folder_of", lambda *_: None),
         (supervisor.recovering, "shutil", SimpleNamespace(rmtree=lambda *_, **__: None)),
         (supervisor.recovering, "sweep", sweep),
+        (supervisor.watching, "own_group", lambda: None),
+        (supervisor.watching, "MACHINE", NOWHERE),
         (supervisor.worker, "children_root", lambda _: NOWHERE),
         (supervisor.worker, "remembered", lambda _: Times()),
         (supervisor.worker, "remember", lambda *_: None),
@@ -111,6 +115,7 @@ def machine(world: World, sockets: Sockets) -> Iterator[None]:
     try:
         yield
     finally:
+        events._set_running_loop(None)  # noqa: SLF001 - whichever loop ran last is over
         for module, name, real in before:
             setattr(module, name, real)
 

@@ -100,7 +100,7 @@ def _task(random: Random, plan: Plan, name: str) -> None:
 def _manner(random: Random, *, plain: bool, saves: bool) -> Manner:
     ends = random.choice(CODES if plain else (ENDS if random.random() < 0.85 else SILENT))
     return Manner(
-        work_s=random.choice((0.0, random.uniform(0.0, 2.0), random.uniform(2.0, 25.0))),
+        work_s=random.choice((0.0, random.uniform(0.0, 2.0), random.uniform(1.0, 8.0), random.uniform(2.0, 25.0))),
         steps=random.randint(1, 4),
         saves=saves,
         ends=ends,

@@ -46,6 +46,8 @@ class World:
         self.story = Story()
         self.acting = self.nature = Party(self, "world")
         """Whose step this is, and who acts when nobody does."""
+        self.running: object = None
+        """The loop that asyncio believes to be running; whoever runs next changes it."""
         self.faults: list[Exception] = []
         """What our own code raised where nobody expected it."""
         self.interrupted: BaseException | None = None
