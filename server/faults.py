@@ -48,5 +48,9 @@ class StoreBroken(StoreError):
     """The database failed us."""
 
 
+class StoreFull(StoreBroken):
+    """The database has no room. Nothing was written; what is asked again later may be."""
+
+
 class NewerSchema(StoreBroken):
     """The database was written by a newer version, which this one must not touch."""

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, cast
 import psycopg
 from psycopg import errors, sql
 
-from server.faults import Refused, StoreBroken
+from server.faults import Refused, StoreBroken, StoreFull
 from server.sql.bell import Bell
 from server.sql.migrating import migrate, migrations
 from server.sql.transaction import P, R, Row, Value, Work
@@ -216,6 +216,8 @@ class PostgresDatabase:
                 continue
             except (errors.DataError, UnicodeEncodeError, OverflowError) as error:
                 return connection, _Done(None, Refused("value_error", f"it cannot be stored: {error}"))
+            except errors.DiskFull as error:
+                return connection, _Done(None, StoreFull(str(error)))
             except psycopg.OperationalError as error:
                 fault = StoreBroken(f"the database is away: {error}")
                 if committing:

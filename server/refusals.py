@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from protocol.http.errors import Fault
 from protocol.messages.shape import Json
-from server.faults import Archived, CallerError, Conflict, NotFound, Refused, StoreBroken, StoreError
+from server.faults import Archived, CallerError, Conflict, NotFound, Refused, StoreBroken, StoreError, StoreFull
 
 log = logging.getLogger("server")
 
@@ -89,7 +89,8 @@ def on_caller_error(_: Request[Any, Any, Any], error: CallerError) -> Response[b
 def on_store_error(_: Request[Any, Any, Any], error: StoreError) -> Response[bytes]:
     """The database failed us: come again."""
     log.error("store: %s", error)
-    detail = {"reason": "store_unavailable", "message": "the server's database does not answer"}
+    words = "is full" if isinstance(error, StoreFull) else "does not answer"
+    detail = {"reason": "store_unavailable", "message": f"the server's database {words}"}
     return _answer(503, detail, {"retry-after": "1"})
 
 

@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple, cast
 
-from server.faults import Refused, StoreBroken, StoreError
+from server.faults import Refused, StoreBroken, StoreError, StoreFull
 from server.sql.bell import Bell
 from server.sql.migrating import migrate, migrations
 from server.sql.transaction import R, Row, Value, Work
@@ -252,9 +252,15 @@ def _commit(connection: sqlite3.Connection, batch: list[_Asked]) -> tuple[list[_
     except sqlite3.Error as error:
         with suppress(sqlite3.Error):  # it may have rolled back by itself
             connection.execute("ROLLBACK")
-        fault = StoreBroken(f"the commit failed: {error}")
+        full = next((each.fault for each in done if isinstance(each.fault, StoreFull)), None)
+        fault = full or _broken(f"the commit failed: {error}", error)
         return [_Done(asked.future, None, fault) for asked in batch], set()
     return done, woken
+
+
+def _broken(words: str, error: sqlite3.Error) -> StoreBroken:
+    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return StoreFull(words) if full else StoreBroken(words)
 
 
 def _savepoint(connection: sqlite3.Connection, work: Work[R], tx: SqliteTransaction) -> R:
@@ -287,6 +293,6 @@ def _attempt(asked: _Asked, run: Callable[[], Any]) -> _Done:
     except (OverflowError, UnicodeEncodeError, sqlite3.DataError) as error:
         return _Done(asked.future, None, Refused("value_error", f"it cannot be stored: {error}"))
     except sqlite3.Error as error:
-        return _Done(asked.future, None, StoreBroken(str(error)))
+        return _Done(asked.future, None, _broken(str(error), error))
     except Exception as error:  # noqa: BLE001 - a bug of ours: who asked gets it, and the writer lives on
         return _Done(asked.future, None, error)

@@ -38,7 +38,7 @@ from supervisor.logs_records import Source
 from supervisor.machines import Do
 from supervisor.notes import Notes
 from supervisor.orders import Office, Order, folder_of, page_of, planned, request_of
-from supervisor.outcome import ExitContract, exit_of
+from supervisor.outcome import GOES_ON, ExitContract, exit_of
 from supervisor.records import Record, facts_of, greeting, occasion_of, record_of, status_of, why_of
 from supervisor.reporting import Reporter
 from supervisor.rhythm import Rhythm
@@ -71,7 +71,7 @@ class Attempt:
         self.notes = Notes(self.api, self._log, office.way, extended=self.extended)
         self.note = self.notes.line
         self.rhythm = Rhythm(order.workload.ti, self._loop.time())
-        self._folder = folder_of(order, self.note)
+        self._folder = folder_of(order, self.notes)
         self._plan: runtimes.SpawnPlan | None = None
         self._child: Child | None = None
         self._talk: Conversation | None = None
@@ -378,7 +378,7 @@ class Attempt:
         for task in self._tasks:
             task.cancel()
         if self._folder is not None:
-            await self._folder.forget()
+            await self._folder.forget(goes_on=record.outcome in GOES_ON)
         await self.notes.close()
         return record
 

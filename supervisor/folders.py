@@ -32,6 +32,7 @@ from supervisor.answers import checkpoints as answers
 from supervisor.answers.desk import Desk
 from supervisor.api import ApiError
 from supervisor.keeper.link import Account
+from supervisor.notes import Notes
 from supervisor.packing import hand_over, head, pack, unpack
 
 HALF = (".tmp", ".part")
@@ -56,19 +57,22 @@ class Folder:
         home: Path,
         where: str,
         names: tuple[object, ...],
-        note: Callable[..., None],
+        notes: Notes,
         account: Account | None = None,
     ) -> None:
         self._account = account
         self._home = home
         self._where = where
         self._names = names
-        self._note = note
+        self._note = notes.line
+        self._remark = notes.remark
         self._path = home
         self._seen: Signature = ()
         self._print: str | None = None
         self._lock = asyncio.Lock()
         self._records: list[str] = []
+        self._fault = ""
+        """Why what is there is not kept."""
 
     async def prepare(self, desk: Desk, code: object, inputs: object) -> Path:
         """Make it, and fill it from the record to resume from."""
@@ -116,15 +120,21 @@ class Folder:
                 if len(self._records) > 1:
                     await asyncio.to_thread(_blobs().sweep, self._place, before, self._records)
             except (ApiError, OSError, _blobs().BlobStoreAbsent) as error:
-                self._note("error", "the checkpoint directory could not be kept", why=str(error))
+                if str(error) != self._fault:
+                    self._remark("the checkpoint directory could not be kept", str(error))
+                self._fault = str(error)
+            else:
+                self._fault = ""
 
     async def close(self, desk: Desk, child: EndT, judge: Callable[[EndT], None]) -> None:
         """Record what is left there before its child's end is judged: it counts."""
         await self.keep(desk)
         judge(child)
 
-    async def forget(self) -> None:
-        """Remove it: what counts is in the store."""
+    async def forget(self, *, goes_on: bool) -> None:
+        """Remove it: what counts is in the store. What could not be kept is left to the next attempt, if there is one."""
+        if goes_on and self._fault:
+            return
         await asyncio.to_thread(shutil.rmtree, self._path, ignore_errors=True)
         self._base_of(self._path).unlink(missing_ok=True)
 

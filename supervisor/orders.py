@@ -1,6 +1,5 @@
 """From a workload to an attempt that can be made: routing, limits, places. Settings meet the server's wishes here."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct, field, structs
@@ -18,6 +17,7 @@ from supervisor.journal_writer import Journal
 from supervisor.keeper.client import KeeperClient
 from supervisor.keeper.link import Kind, Limits, SpawnRequest
 from supervisor.logs import LogPump
+from supervisor.notes import Notes
 from supervisor.pages import Page, Title
 from supervisor.paths import quote
 from supervisor.retrying import RetryPolicy
@@ -151,13 +151,13 @@ def request_of(order: Order, plan: runtimes.SpawnPlan) -> SpawnRequest:
     return SpawnRequest(ti_id, kind, plan.argv, dict(plan.env), plan.cwd, plan.frames, order.limits)
 
 
-def folder_of(order: Order, note: Callable[..., None]) -> Folder | None:
+def folder_of(order: Order, notes: Notes) -> Folder | None:
     """Give the checkpoint directory of a child that has no other way to keep one."""
+    if order.checkpoints is None:
+        return None
     ti = order.workload.ti
     names = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-    return (
-        None if order.checkpoints is None else Folder(order.checkpoints, order.blobs, names, note, order.limits.account)
-    )
+    return Folder(order.checkpoints, order.blobs, names, notes, order.limits.account)
 
 
 async def planned(order: Order, desk: Desk, context: TIRunContext | None, folder: Folder | None) -> runtimes.SpawnPlan:

@@ -48,6 +48,10 @@ class Outcome(StrEnum):
     NOT_STARTED = "not_started"
 
 
+GOES_ON = frozenset({Outcome.UP_FOR_RETRY, Outcome.UP_FOR_RESCHEDULE, Outcome.CHECKPOINTED})
+"""After these there will be another attempt that may want what this one had."""
+
+
 class FailureKind(StrEnum):
     """What an end that nobody wished for was made of."""
 

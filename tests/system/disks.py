@@ -29,3 +29,11 @@ def fill(disk: Path) -> Path:
         while True:
             file.write(b"x" * 4096)
     return ballast
+
+
+def fill_but(disk: Path, room: int) -> Path:
+    """Take all the room but this."""
+    ballast = disk / "ballast"
+    facts = os.statvfs(disk)
+    ballast.write_bytes(b"x" * (facts.f_bavail * facts.f_frsize - room))
+    return ballast

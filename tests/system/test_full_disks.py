@@ -1,12 +1,14 @@
 """A disk that is full: what is lost is counted and said where people look, and no outcome is among it."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
 from supervisor.records import Record
-from tests.system.disks import fill, mounts, small_disk
+from tests.system.checkpoints.worlds import World, world
+from tests.system.disks import fill, fill_but, mounts, small_disk
 from tests.system.world import play, stage
 
 pytestmark = [pytest.mark.slow, mounts]
@@ -41,3 +43,107 @@ def test_attempts_whose_logs_find_no_room_are_told_right_and_their_timeline_says
         assert said.endswith("lines could not be written: No space left on device")
         assert record.log_bytes == 3000 * 26
     assert any("cannot be written: No space left on device" in warning for warning in warnings)
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+FLOW = """
+import os
+from pathlib import Path
+from runner import Context, flow, task
+
+def worked() -> None:
+    with open(os.environ["WORK"], "w") as work:
+        work.write(".")
+
+@task
+def grows(ctx: Context) -> str:
+    if ctx.checkpoint:
+        return ctx.checkpoint.blob.read_text()
+    Path("small").write_text("small")
+    ctx.save({"step": 1}, progress=1, blob="small")
+    Path("large").write_bytes(b"x" * 2_000_000)
+    ctx.save({"step": 2}, progress=2, blob="large")
+    return "not reached"
+
+@task
+def counts(ctx: Context) -> int:
+    step = ctx.checkpoint.get("step", 0)
+    while step < 60:
+        step += 1
+        ctx.save({"step": step, "ballast": "x" * 20_000}, progress=step)
+        worked()
+    return step
+
+@flow
+def f() -> None:
+    grows()
+    counts()
+"""
+MOVES = """
+dir=$TASKHAND_CHECKPOINT_DIR
+if [ -f "$dir/large" ]; then [ "$(cat "$dir/progress")" = 2 ] && exit 0; exit 1; fi
+echo 1 >"$dir/progress"; printf . >"$WORK"; read -r go <"$GO"
+head -c 2000000 /dev/zero >"$dir/large.tmp"; mv "$dir/large.tmp" "$dir/large"
+echo 2 >"$dir/progress.tmp"; mv "$dir/progress.tmp" "$dir/progress"; exit 85
+"""
+
+
+def submit(place: World, **task: object) -> None:
+    file = place.folder / "flow.py"
+    file.write_text(FLOW)
+    place.submit({"retry_delay_s": 0.0, **task}, file=file)
+
+
+def remarks(place: World, task: str) -> list[str]:
+    return [event["why"] for event in place.story(task) if event["what"] == "remark"]
+
+
+def test_a_file_that_finds_no_room_fails_its_try_and_the_next_has_the_record_that_stood(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "blobs", "1m") as disk, world(tmp_path) as place:
+        submit(place, task_id="grows", retries=1)
+        place.machine(TASKHAND_CHECKPOINTS_BLOBS=str(disk))
+        assert place.end() == "success"
+        story = place.story("grows")
+        assert [event["why"] for event in story if event["what"] == "told_retry"] != []
+        assert [event["detail"] for event in story if event["what"] == "resumes_from"] == [{"seq": 1}]
+        (kept,) = (path for path in disk.rglob("*") if path.is_file())  # and nothing half-written beside it
+        assert kept.read_text() == "small"
+        (log,) = (tmp_path / "state" / "worker-logs").rglob("1-*.jsonl")
+        assert "No space left on device" in log.read_text()
+
+
+def test_a_directory_that_cannot_be_kept_is_said_and_left_to_the_next_attempt(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "blobs", "1m") as disk, world(tmp_path) as place:
+        go = tmp_path / "go"
+        os.mkfifo(go)
+        script = f"GO={go}; {MOVES}"
+        place.submit({"task_id": "t", "runtime": "plain", "command": ["sh", "-c", script]})
+        place.machine(TASKHAND_CHECKPOINTS_BLOBS=str(disk), TASKHAND_CHECKPOINTS_EVERY_S="0.05")
+        while not any(event["what"] == "checkpoint" for event in place.story("t")):
+            place.work.read(0.02)
+        go.write_text("go\n")
+        assert place.end() == "success"
+        assert place.instance("t")["try_number"] == 1
+        said = "the checkpoint directory could not be kept: [Errno 28] No space left on device"
+        assert said in remarks(place, "t")
+        assert [*(tmp_path / "state" / "checkpoints").rglob("large")] == []
+
+
+def test_a_server_without_room_is_waited_for_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Its database refuses to write: an outage like any other, as far as the task is concerned."""
+    with small_disk(tmp_path / "home", "32m") as disk, world(tmp_path, lease_s=30.0) as place:
+        ballast = fill_but(disk, 600_000)
+        submit(place, task_id="counts")
+        place.machine()
+        while place.work.until(place.work.done + 1, 1.5):
+            pass
+        acknowledged = place.work.done
+        assert 0 < acknowledged < 60
+        refused = place.live.people("POST", "/pools", json={"name": "p", "slots": 1})
+        assert (refused.status_code, refused.json()["detail"]["message"]) == (503, "the server's database is full")
+        ballast.unlink()
+        assert place.end() == "success"
+        place.work.until(60, 1.0)
+        assert place.work.done == 60
+        assert place.instance("counts")["try_number"] == 1
