@@ -66,6 +66,8 @@ class MinimalApi:
         self.calls: list[Call] = []
         self.states: dict[str, str] = {}
         self.ends: dict[str, list[dict[str, Any]]] = {}
+        self.gone: list[str] = []
+        """Of what was given up, that of which nothing is left."""
         self.runs: dict[str, dict[str, Any]] = {}
         self.variables: dict[str, str | None] = {}
         self.connections: dict[str, dict[str, Any]] = {}
@@ -162,6 +164,9 @@ class MinimalApi:
 
     def _end(self, ti: str, call: Call) -> Answer:
         state = self.states.get(ti)
+        if call.body["state"] == "server_terminated":
+            self.gone.append(ti)
+            return Answer(204)
         if state is None:
             return refusal(404, "not_found")
         if state == call.body["state"]:

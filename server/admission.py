@@ -18,10 +18,12 @@ from litestar.params import PathParameter
 from msgspec import Struct
 
 from protocol.http.errors import Fault
+from protocol.states import TaskInstanceState
 from server.deck import Deck
 from server.door import notes_of
+from server.faults import CallerError
 from server.refusals import Refusal, invalid
-from server.tokens import Claims, InvalidToken, Scope
+from server.tokens import Claims, Expired, InvalidToken, Scope
 from server.versions import dress
 
 TiId = Annotated[str, PathParameter(schema_extra={"format": "uuid"}, description="The attempt's id.")]
@@ -39,6 +41,8 @@ START: dict[str, Any] = {"access": frozenset({Scope.EXECUTION, Scope.WORKLOAD}),
 WORKER: dict[str, Any] = {"access": frozenset({Scope.WORKER})}
 PEOPLE: dict[str, Any] = {"access": frozenset({Scope.USER})}
 OPEN: dict[str, Any] = {"access": None}
+LIFE: dict[str, Any] = OWN | {"life": True}
+"""Of an attempt's life and end: there the store says itself whether the claim is in force, and to whom it was told."""
 
 
 class Call(Request[Claims, Any, State]):
@@ -74,8 +78,9 @@ class Call(Request[Claims, Any, State]):
 async def admit(connection: ASGIConnection[Any, Any, Any, State], handler: BaseRouteHandler) -> None:
     """Decode the parameters and check the token, in this order: what is not even an id is nobody's.
 
-    It waits for nothing, and is a coroutine all the same: Litestar runs a plain function in a thread, which costs more
-    than all it does, and what is remembered of tokens is not made for threads.
+    It waits for nothing but, where the time of a token is over, for what became of its claim; and it is a coroutine
+    all the same: Litestar runs a plain function in a thread, which costs more than all it does, and what is remembered
+    of tokens is not made for threads.
     """
     # A new map: the one in the scope is shared by all requests for the same path. Litestar has read numbers already.
     params: dict[str, Any] = dict(connection.scope["path_params"])
@@ -86,14 +91,14 @@ async def admit(connection: ASGIConnection[Any, Any, Any, State], handler: BaseR
     access = handler.opt.get("access")
     if access is None:
         return
-    claims = _claims(connection)
+    claims = await _claims(connection, handler)
     if claims.scope not in access:
         raise Refusal(403, f"this needs a token of scope {' or '.join(sorted(access))}")
     if "own" in handler.opt and _subject(claims) != params[ATTEMPT]:
         raise Refusal(403, "this token belongs to another task instance")
 
 
-def _claims(connection: ASGIConnection[Any, Any, Any, State]) -> Claims:
+async def _claims(connection: ASGIConnection[Any, Any, Any, State], handler: BaseRouteHandler) -> Claims:
     notes = notes_of(connection.scope)
     header: bytes | None = notes.get("authorization")
     if header is None or header[: len(BEARER)].lower() != BEARER:
@@ -102,12 +107,34 @@ def _claims(connection: ASGIConnection[Any, Any, Any, State]) -> Claims:
     now = notes["now"] = datetime.now(UTC)
     try:
         claims = deck.tokens.verify(header[len(BEARER) :].decode("ascii"), now)
+        renews = claims.scope is Scope.EXECUTION
+    except Expired as late:
+        claims = late.claims
+        renews = await _in_force(deck, claims, handler)
     except (InvalidToken, UnicodeDecodeError):
         raise Refusal(403, "Invalid auth token") from None
     notes["claims"] = claims
-    if claims.scope is Scope.EXECUTION and (token := deck.tokens.refreshed(claims, now)):
+    if renews and (token := deck.tokens.refreshed(claims, now)):
         notes["headers"].append((b"refreshed-api-token", token.encode()))
     return claims
+
+
+async def _in_force(deck: Deck, claims: Claims, handler: BaseRouteHandler) -> bool:
+    """Let in a token whose time is over, if nobody but us can be the reason; say whether it is to be renewed.
+
+    While we were away nobody could renew it. So it is as good as the claim that it names: renewed while that is the
+    one by which its attempt runs; and good for a last word, which the store judges by the claim, after that.
+    """
+    if claims.scope is Scope.EXECUTION and claims.fence is not None:
+        try:
+            it = await deck.store.instance(_subject(claims))
+        except CallerError:
+            it = None
+        if it is not None and it.state is TaskInstanceState.RUNNING and it.fence == claims.fence:
+            return True
+        if "life" in handler.opt:
+            return False
+    raise Refusal(403, "Invalid auth token")
 
 
 def _subject(claims: Claims) -> str:

@@ -2,7 +2,8 @@
 
 A token has one scope. `workload` is minted with a claim and good for starting that attempt; `execution` is what it is
 swapped for, and is reissued when little of its life is left; `worker` claims; `user` is for people. A task's tokens
-name its attempt in `sub`, so that they fit nothing else, and a replaced attempt's fit nothing at all.
+name its attempt in `sub`, so that they fit nothing else, and a replaced attempt's fit nothing at all. When a server was
+away for longer than an execution token lives, it is as good as the claim that it names (`admission`).
 
 Tokens are verified by HMAC in constant time. The signature of a token that was seen, or that we have just made, is
 remembered, its life is not: that is compared with the clock each time.
@@ -58,6 +59,14 @@ class InvalidToken(Exception):
     """Why a token is no good, for the log; whoever sent it is told only that."""
 
 
+class Expired(InvalidToken):
+    """A token of ours whose time is over; what it said."""
+
+    def __init__(self, claims: Claims) -> None:
+        super().__init__("its time is over")
+        self.claims = claims
+
+
 class WeakSecret(ValueError):
     """A secret that is short enough to be guessed."""
 
@@ -97,8 +106,11 @@ class Tokens:
             claims = self._decode(token)
             self._remember(token, claims)
         moment = now.timestamp()
-        if not claims.nbf - self._leeway <= moment <= claims.exp + self._leeway:
-            raise InvalidToken("its time is not now")
+        leeway = min(self._leeway, claims.exp - claims.iat)
+        if moment > claims.exp + leeway:
+            raise Expired(claims)
+        if moment < claims.nbf - leeway:
+            raise InvalidToken("its time has not come")
         return claims
 
     def _remember(self, token: str, claims: Claims) -> None:

@@ -286,9 +286,9 @@ class AttemptApi:
         """Ask for something that is not in a body."""
         return await self.client.call(Call(method, target, None, self._patience), self.token, read)
 
-    async def end(self, body: object) -> None:
+    async def end(self, body: object, policy: RetryPolicy = UNTIL_ANSWERED) -> None:
         """Say how it ended."""
-        await self.client.call(self._vital("PATCH", "state", body, UNTIL_ANSWERED), self.token, nothing)
+        await self.client.call(self._vital("PATCH", "state", body, policy), self.token, nothing)
 
     async def remark(self, body: AttemptRemark) -> None:
         """Have a line written into the timeline. The same again adds nothing, so it may be asked again."""

@@ -38,7 +38,7 @@ from supervisor.logs_records import Source
 from supervisor.machines import Do
 from supervisor.notes import Notes
 from supervisor.orders import Office, Order, folder_of, page_of, planned, request_of
-from supervisor.outcome import GOES_ON, ExitContract, exit_of
+from supervisor.outcome import GOES_ON, ExitContract, Outcome, exit_of
 from supervisor.records import Record, facts_of, greeting, occasion_of, record_of, status_of, why_of
 from supervisor.reporting import Reporter
 from supervisor.rhythm import Rhythm
@@ -371,6 +371,8 @@ class Attempt:
         if self._talk is not None:
             await self._talk.wait()
         record = self._record(ending)
+        if self.extended and ending is not None and record.outcome is Outcome.SERVER_TERMINATED:
+            await self._server.gone()
         self.rhythm.ended(self._loop.time())
         # A failure of which the task said nothing is worth a request to the server, were it only one.
         say, level = (self._log.say, "info") if record.kind is None else (self.note, "error")

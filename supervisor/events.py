@@ -71,6 +71,9 @@ class Accepted(Event, frozen=True):
 class Declined(Event, frozen=True):
     """The server understood it and cannot take it."""
 
+    final: bool = False
+    """Nor anything else: it does not take our token any more. The word stands, and is told by nobody."""
+
 
 class Fenced(Event, frozen=True):
     """The server, told of the end, said that this attempt is none of its own any more."""

@@ -194,8 +194,7 @@ class Lifecycle:
         self._halt(Manner.AT_ONCE, now)
 
     def _hold(self, sent: float | None, now: float) -> None:
-        renewed = self.leasehold.renew(now if sent is None else sent)
-        self._deadlines.set(Deadline.LEASE, renewed.begin)
+        self._deadlines.set(Deadline.LEASE, self.leasehold.renew(now if sent is None else sent).begin)
         self._deadlines.set(Deadline.BEAT, self.leasehold.next_beat(now, answered=True))
 
     def _beat_taken(self, event: ev.BeatTaken, now: float) -> None:
@@ -247,13 +246,15 @@ class Lifecycle:
                 if self.child is Child.STOPPING:
                     self._deadlines.clear(Deadline.OVERTIME)
 
-    def _declined(self, _: ev.Declined, now: float) -> None:
-        if not self._report(ReportEvent.DECLINED):
+    def _declined(self, event: ev.Declined, now: float) -> None:
+        if not self._report(ReportEvent.FENCED if event.final else ReportEvent.DECLINED):
             return
         if self.report is Report.QUIET:
             self.said = None
             if self._child(ChildEvent.DECLINED):
                 self._deadlines.apply(Moment.DECLINED, now)
+        elif self.child is not Child.GONE:
+            self._deadlines.apply(Moment.TOLD, now)
 
     def _fenced(self, _: ev.Fenced, now: float) -> None:
         if self.report in {Report.TELLING, Report.DUE}:

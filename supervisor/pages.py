@@ -102,6 +102,10 @@ class Page:
         if self._journal is not None and self._open:
             self._journal.append(Withdrawn(self._ti))
 
+    def kept(self) -> None:
+        """It cannot be told for now, and is owed by whoever opens this journal next."""
+        self._open = False
+
     def settled(self, how: str) -> None:
         """Nothing is owed any more. Twice is fine: the first word stands."""
         if self._journal is not None and self._open:

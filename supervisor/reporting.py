@@ -4,6 +4,7 @@ Each call becomes one event for the lifecycle, whatever the server answers. A wo
 asked again until it is taken, known already, or refused: an outcome is never dropped because a server was away.
 """
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ from protocol.messages.checkpoints import StopReason
 from protocol.messages.startup import TIRunContext
 from protocol.values import encode_json
 from supervisor import events as ev
-from supervisor.api import ApiAway, ApiRefused, AttemptApi
+from supervisor.api import BRIEFLY, ApiAway, ApiError, ApiRefused, AttemptApi
 from supervisor.heartbeat import Word, meaning
 from supervisor.logs import AttemptLog
 from supervisor.pages import GIVEN_UP, TOLD, Page
@@ -22,6 +23,8 @@ from supervisor.points import point
 from supervisor.retrying import CONFLICTS, known_already
 from supervisor.telling import Body
 
+GONE = "server_terminated"
+KEPT = "what it came to is in the worker's journal, and the next worker tries again (worker outbox)"
 ABOUT_THE_TOKEN = frozenset({401, 403})
 """Refusals that say nothing about the outcome: it stays written down."""
 
@@ -106,14 +109,26 @@ class Reporter:
         self._fire(ev.Accepted())
         return None
 
+    async def gone(self) -> None:
+        """Tell a server of ours that nothing is left of what it gave up: its slot is free now, not a lease later.
+
+        No outcome, and not written down: when it cannot be told, the end of the lease says the same.
+        """
+        with contextlib.suppress(ApiError):
+            await self._api.end({"state": GONE, "end_date": datetime.now(UTC)}, BRIEFLY)
+
     def _refused(self, status: int) -> None:
         if status in CONFLICTS:
             self._page.settled(GIVEN_UP)
             self._fire(ev.Fenced())
             return
-        if status not in ABOUT_THE_TOKEN:
+        final = status in ABOUT_THE_TOKEN
+        if final:
+            self._page.kept()
+            self._log.say("error", "nothing can be told any more: the server takes our token no longer", kept=KEPT)
+        else:
             self._page.withdrawn()
-        self._fire(ev.Declined())
+        self._fire(ev.Declined(final))
 
 
 def _reason(word: str | None) -> StopReason:

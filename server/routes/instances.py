@@ -12,7 +12,7 @@ from protocol.messages.assets import InactiveAssetsResult
 from protocol.messages.runs import PrevSuccessfulDagRunResult
 from protocol.messages.shape import Aware
 from protocol.messages.startup import TIRunContext
-from server.admission import OWN, START, Call, TiId
+from server.admission import LIFE, OWN, START, Call, TiId
 from server.faults import Archived
 from server.outcome_of import outcome_of
 from server.points import point
@@ -43,7 +43,7 @@ async def run(request: Call, ti_id: TiId, data: JSONBody[TIEnterRunningPayload])
 
 @patch(
     "/task-instances/{ti_id:str}/state",
-    opt=OWN,
+    opt=LIFE,
     status_code=204,
     responses=refusals(409, 410) | {200: KNOWN},
     summary="An attempt ended",
@@ -61,7 +61,7 @@ async def state(request: Call, ti_id: TiId, data: JSONBody[TIEnd]) -> Response[N
 
 @put(
     "/task-instances/{ti_id:str}/heartbeat",
-    opt=OWN,
+    opt=LIFE,
     status_code=204,
     responses=refusals(409, 410),
     summary="An attempt lives",

@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.tokens import ALGORITHM, AUDIENCE, InvalidToken, Scope, Tokens, WeakSecret, secret_in, write_private
+from server.tokens import (
+    ALGORITHM,
+    AUDIENCE,
+    Expired,
+    InvalidToken,
+    Scope,
+    Tokens,
+    WeakSecret,
+    secret_in,
+    write_private,
+)
 
 SECRET = b"s" * 64
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -57,6 +67,14 @@ def test_clocks_may_differ_by_the_leeway() -> None:
     token = TOKENS.mint(Scope.EXECUTION, "ti", NOW)
     for moment in (later(-9), later(609)):
         TOKENS.verify(token, moment)
+
+
+def test_the_leeway_is_not_longer_than_the_life() -> None:
+    token = TOKENS.mint(Scope.EXECUTION, "ti", NOW, life=1.0)
+    TOKENS.verify(token, later(1.9))
+    with pytest.raises(Expired) as raised:
+        TOKENS.verify(token, later(2.1))
+    assert raised.value.claims.sub == "ti"
 
 
 @pytest.mark.parametrize(

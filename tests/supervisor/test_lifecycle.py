@@ -335,6 +335,24 @@ def test_a_word_that_comes_too_late_is_nobody_s() -> None:
     assert story.row == "said too late"
 
 
+def test_a_word_that_nobody_can_tell_any_more_stands() -> None:
+    """The token is no longer good: no other word could be told either, and no heartbeat."""
+    story = working()
+    story.on(ev.Spoke(SUCCESS))
+    assert story.on(ev.Declined(final=True)) == []
+    assert story.on(ev.Spoke(FAILED)) == [Do.REFUSE]
+    assert story.wait() == [Do.CAPTURE]
+    assert story.on(ev.Exited(Exit.CODE)) == [Do.RELEASE, Do.FINISH]
+    assert (story.row, story.core.said, story.core.report) == ("said, told at the end", SUCCESS, Report.CLOSED)
+
+
+def test_a_verdict_that_nobody_can_tell_any_more_stands_too() -> None:
+    story = working()
+    story.on(ev.Exited(Exit.CODE))
+    assert story.on(ev.Declined(final=True)) == [Do.FINISH]
+    assert (story.row, story.core.report) == ("code", Report.CLOSED)
+
+
 def test_a_verdict_that_comes_too_late_is_nobody_s_either() -> None:
     story = working()
     story.on(ev.Exited(Exit.CODE))

@@ -27,8 +27,9 @@ async def one(folder: Path, task_id: str, *faults: tuple[str, Answer, int | None
 @pytest.mark.parametrize("status", [404, 409, 410])
 def test_a_refused_heartbeat_stops_it_and_nothing_is_told(tmp_path: Path, status: int) -> None:
     refused = refusal(status, "not_running", current_state="failed")
-    record, told, _ = play(one(tmp_path, "silent.hang", ("heartbeat", refused, None)))
+    record, told, found = play(one(tmp_path, "silent.hang", ("heartbeat", refused, None)))
     assert (record.outcome, told, record.signal, record.reported) == ("server_terminated", [], 15, False)
+    assert found.api.gone == [str(record.ti_id)]  # no outcome: it frees the slot
 
 
 def test_what_the_server_said_is_in_the_task_s_log(tmp_path: Path) -> None:
@@ -55,6 +56,16 @@ def test_what_the_server_said_is_in_the_task_s_log(tmp_path: Path) -> None:
 def test_a_proxy_s_page_is_no_word_of_the_server_s(tmp_path: Path, answer: Answer) -> None:
     record, told, _ = play(one(tmp_path, "read.300", ("heartbeat", answer, None)))
     assert (record.outcome, told) == ("success", ["success"])
+
+
+@pytest.mark.parametrize("task", ["say.success", "silent.exit0"])
+def test_an_end_that_no_token_can_tell_any_more_is_said_to_be_so(tmp_path: Path, task: str) -> None:
+    """What becomes of an attempt on Airflow after an outage that was longer than its token's life."""
+    expired = Answer(403, {"detail": "Invalid auth token"})
+    record, told, found = play(one(tmp_path, task, ("state", expired, None)))
+    assert (record.outcome, told, record.reported) == ("success" if task == "say.success" else "failed", [], False)
+    (log,) = found.settings.log_dir.rglob("*.jsonl")
+    assert "the server takes our token no longer" in log.read_text()
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "application/problem+json"])

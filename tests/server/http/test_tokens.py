@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from server.tokens import Scope
-from tests.server.http.live import LONG_GONE, RUNNING, Live, serving
+from tests.server.http.live import BEAT, LONG_GONE, RUNNING, Attempt, Live, serving
 
 OPEN = {"/health", "/metrics", "/execution/health", "/execution/health/ping"}
 OWN = "/execution/task-instances/{ti_id}"
@@ -77,6 +77,57 @@ def test_an_old_token_is_refused(server: Live) -> None:
     past = datetime.now(UTC) - timedelta(seconds=700)
     token = server.mint(Scope.EXECUTION, LONG_GONE, now=past)
     assert asked(server, "GET", "/execution/variables/a", token).json() == {"detail": "Invalid auth token"}
+
+
+def expired(server: Live, attempt: Attempt, fence: int | None = 1) -> None:
+    more = {} if fence is None else {"fence": fence}
+    attempt.token = server.mint(Scope.EXECUTION, attempt.id, now=datetime.now(UTC) - timedelta(hours=9), **more)
+
+
+@pytest.mark.parametrize("first", ["heartbeat", "question", "end"])
+def test_a_token_whose_time_is_over_is_as_good_as_its_claim(server: Live, first: str) -> None:
+    """The server was away for longer than a token lives; the attempt runs, and is heard again."""
+    attempt = server.attempt()
+    expired(server, attempt)
+    answers = {
+        "heartbeat": lambda: attempt.own("PUT", "heartbeat", json=BEAT),
+        "question": lambda: attempt.ask("PUT", f"/variables/{attempt.id}", json={"val": "v"}),
+        "end": lambda: attempt.end("success"),
+    }
+    answer = answers[first]()
+    assert answer.status_code in {201, 204}
+    claims = server.tokens.verify(answer.headers["refreshed-api-token"], datetime.now(UTC))
+    assert (claims.scope, claims.sub, claims.fence) == (Scope.EXECUTION, attempt.id, 1)
+
+
+def test_a_last_word_is_taken_or_known_although_its_time_is_over_and_gives_no_token(server: Live) -> None:
+    attempt = server.attempt()
+    attempt.end("success")
+    expired(server, attempt)
+    for answer, status in (
+        (attempt.end("success"), 200),
+        (attempt.end("failed"), 409),
+        (attempt.own("PUT", "heartbeat", json=BEAT), 409),
+        (attempt.ask("GET", "/variables/keys"), 403),
+    ):
+        assert answer.status_code == status
+        assert "refreshed-api-token" not in answer.headers
+
+
+def test_a_claim_that_is_over_makes_no_token_good(server: Live) -> None:
+    attempt = server.attempt({"task_id": "t", "retries": 1})
+    for fence, statuses in ((0, (409, 409, 403)), (None, (403, 403, 403))):
+        expired(server, attempt, fence)
+        answers = [
+            attempt.own("PUT", "heartbeat", json=BEAT),
+            attempt.end("success"),
+            attempt.ask("GET", "/variables/keys"),
+        ]
+        assert tuple(answer.status_code for answer in answers) == statuses
+    server.people("POST", f"/task-instances/{attempt.id}/kill", json={})
+    expired(server, attempt)
+    assert attempt.end("success").status_code == 409
+    assert attempt.end("server_terminated").status_code in {200, 204}
 
 
 def test_a_workload_token_is_swapped_at_run_and_only_starts(server: Live) -> None:

@@ -148,9 +148,9 @@ class World:
 
 
 @contextlib.contextmanager
-def world(folder: Path, *, lease_s: float = 2.0, port: str = "0") -> Iterator[World]:
+def world(folder: Path, *arguments: str, lease_s: float = 2.0, port: str = "0") -> Iterator[World]:
     """Start the server, and end whatever was started."""
-    with serving(folder / "home", "--lease", str(lease_s), "--port", port) as live:
+    with serving(folder / "home", "--lease", str(lease_s), "--port", port, *arguments) as live:
         found = World(folder, live)
         try:
             yield found
