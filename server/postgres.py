@@ -216,10 +216,9 @@ class PostgresDatabase:
                 continue
             except (errors.DataError, UnicodeEncodeError, OverflowError) as error:
                 return connection, _Done(None, Refused("value_error", f"it cannot be stored: {error}"))
-            except errors.DiskFull as error:
-                return connection, _Done(None, StoreFull(str(error)))
             except psycopg.OperationalError as error:
-                fault = StoreBroken(f"the database is away: {error}")
+                full = isinstance(error, errors.DiskFull)
+                fault = StoreFull(str(error)) if full else StoreBroken(f"the database is away: {error}")
                 if committing:
                     break
             except psycopg.Error as error:

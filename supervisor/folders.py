@@ -132,7 +132,7 @@ class Folder:
         judge(child)
 
     async def forget(self, *, goes_on: bool) -> None:
-        """Remove it: what counts is in the store. What could not be kept is left to the next attempt, if there is one."""
+        """Remove it: what counts is in the store. What could not be kept is left to the attempt that follows."""
         if goes_on and self._fault:
             return
         await asyncio.to_thread(shutil.rmtree, self._path, ignore_errors=True)

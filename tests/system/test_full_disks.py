@@ -119,11 +119,12 @@ def test_a_directory_that_cannot_be_kept_is_said_and_left_to_the_next_attempt(tm
         os.mkfifo(go)
         script = f"GO={go}; {MOVES}"
         place.submit({"task_id": "t", "runtime": "plain", "command": ["sh", "-c", script]})
-        place.machine(TASKHAND_CHECKPOINTS_BLOBS=str(disk), TASKHAND_CHECKPOINTS_EVERY_S="0.05")
+        machine = place.machine(TASKHAND_CHECKPOINTS_BLOBS=str(disk), TASKHAND_CHECKPOINTS_EVERY_S="0.05")
         while not any(event["what"] == "checkpoint" for event in place.story("t")):
             place.work.read(0.02)
         go.write_text("go\n")
         assert place.end() == "success"
+        assert machine.stop() == 0
         assert place.instance("t")["try_number"] == 1
         said = "the checkpoint directory could not be kept: [Errno 28] No space left on device"
         assert said in remarks(place, "t")
@@ -140,7 +141,8 @@ def test_a_server_without_room_is_waited_for_and_nothing_is_lost(tmp_path: Path)
             pass
         acknowledged = place.work.done
         assert 0 < acknowledged < 60
-        refused = place.live.people("POST", "/pools", json={"name": "p", "slots": 1})
+        graph = {"dag_id": "large", "tasks": [{"task_id": "t"}], "description": "x" * 800_000}
+        refused = place.live.people("POST", "/flows/large/runs", json={"graph": graph})
         assert (refused.status_code, refused.json()["detail"]["message"]) == (503, "the server's database is full")
         ballast.unlink()
         assert place.end() == "success"
