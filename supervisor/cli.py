@@ -6,7 +6,7 @@ command whose extra is not installed can say what to install.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,6 +14,10 @@ from supervisor.extras import OURS
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+
+INTERRUPTED = 130
+"""128 and SIGINT, as a shell has it."""
 
 
 class Command(NamedTuple):
@@ -87,6 +91,14 @@ class CommandsByName(click.Group):
         ]
         return found or click.Command.shell_complete(self, ctx, incomplete)
 
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - what a command returns
+        """Run the command. Ctrl-C is no answer of its: click would exit 1, which means that the answer is no."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo(err=True)
+            raise SystemExit(INTERRUPTED) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """List from the table: click's own way would import every command for its first line."""
         with formatter.section("Commands"):
@@ -113,5 +125,5 @@ def load(name: str, entry: Command) -> click.Command:
 def main() -> None:
     """Run tasks that survive: supervised, checkpointed, reported exactly once.
 
-    Exit codes: 0 done; 1 done, and the answer is no; 2 the call could not be carried out.
+    Exit codes: 0 done; 1 done, and the answer is no; 2 the call could not be carried out; 130 Ctrl-C.
     """

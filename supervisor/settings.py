@@ -111,11 +111,22 @@ class Loaded(Struct, frozen=True):
     settings: Settings
     origins: Mapping[str, str]
 
-    def lines(self) -> Iterator[str]:
-        """Say every setting, its value and its origin. A secret is only said to be there."""
+    def entries(self) -> "Iterator[Entry]":
+        """Give every setting, its value and its origin. A secret is only said to be there."""
         for name, value in _flat(msgspec.to_builtins(self.settings)):
-            shown = "***" if name in SECRETS and value is not None else msgspec.json.encode(value).decode()
-            yield f"{name} = {shown}  # {self.origins.get(name, 'default')}"
+            shown = "***" if name in SECRETS and value is not None else value
+            yield Entry(name, shown, self.origins.get(name, "default"))
+
+
+class Entry(Struct, frozen=True):
+    """A setting as it is shown."""
+
+    name: str
+    value: object
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{self.name} = {msgspec.json.encode(self.value).decode()}  # {self.origin}"
 
 
 _SECTIONS: dict[str, type[Struct]] = {

@@ -33,6 +33,8 @@ def command(*, ti: str, follow: bool, url: str | None, token: str | None, as_jso
             break
     if rest:
         click.echo(rest)
+    if not offset:
+        click.echo("nothing is in this log", err=True)
 
 
 def _read(api: PeopleApi, where: str, offset: int, wait_s: float) -> tuple[bytes, int, bool]:

@@ -1,13 +1,15 @@
 """`worker ps`: what runs, ran and waits."""
 
+from itertools import groupby
+
 import click
 
-from protocol.http.people import InstancePage, RunPage
+from protocol.http.people import InstancePage, InstanceSummary, RunPage
 from protocol.messages.runs import DagRunState
 from protocol.states import TaskInstanceState
 from server.commands.calling import Uncalled, people_api, with_server
 from server.commands.showing import as_json as show_json
-from server.commands.showing import counts_of, moment, name_of, table, took
+from server.commands.showing import counts_of, in_terminal, moment, name_of, plain, run_of, table, took
 
 
 @click.command()
@@ -88,17 +90,22 @@ def _show_runs(page: RunPage) -> None:
 
 
 def _show_instances(page: InstancePage) -> None:
-    rows = [
-        (
-            name_of(each),
-            each.state,
-            each.try_number,
-            moment(each.start_date),
-            took(each),
-            each.worker or "-",
-            each.id,
-            each.reason or "",
+    """Show them by their runs where a person looks: what all lines of a run begin with is said once."""
+    if not in_terminal():
+        for each in page.instances:
+            plain((name_of(each), *_row(each)))
+        return
+    for run, instances in groupby(page.instances, run_of):
+        click.secho(run, bold=True)
+        rows = [(name_of(each).removeprefix(f"{run}/"), *_row(each)) for each in instances]
+        table(
+            ("TASK", "STATE", "TRY", "STARTED", "TOOK", "WORKER", "WHY", "ID"),
+            [(*row[:6], row[7], row[6]) for row in rows],
         )
-        for each in page.instances
-    ]
-    table(("TASK INSTANCE", "STATE", "TRY", "STARTED", "TOOK", "WORKER", "ID", "WHY"), rows)
+    if page.total > len(page.instances):
+        click.secho(f"{page.total - len(page.instances)} more: --limit, --offset", dim=True)
+
+
+def _row(each: InstanceSummary) -> tuple[object, ...]:
+    started = moment(each.start_date)
+    return each.state, each.try_number, started, took(each), each.worker or "-", each.id, each.reason or ""

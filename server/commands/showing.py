@@ -14,6 +14,7 @@ from protocol.states import FINISHED
 if TYPE_CHECKING:
     from rich.table import Table
 
+IDS = ("ID", "ATTEMPT")
 COLOURS = {
     "success": "green",
     "failed": "red",
@@ -63,7 +64,8 @@ def drawn(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> "Table":
 
     found = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        found.add_column(column, overflow="fold")
+        # The beginning of an id is enough to name it, so it may be cut; all else is folded.
+        found.add_column(column, overflow="ellipsis" if column in IDS else "fold", no_wrap=column in IDS)
     for row in rows:
         found.add_row(
             *(Text(str(cell), style=COLOURS.get(str(cell), "").replace("bright_black", "dim")) for cell in row)
@@ -85,10 +87,15 @@ def counts_of(run: RunSummary) -> str:
     return " ".join(f"{state}={count}" for state, count in sorted(run.counts.items()))
 
 
+def run_of(instance: InstanceSummary) -> str:
+    """How people name the run of a task instance."""
+    return f"{instance.dag_id}/{instance.run_id}"
+
+
 def name_of(instance: InstanceSummary) -> str:
     """How people name a task instance."""
     index = f"[{instance.map_index}]" if instance.map_index >= 0 else ""
-    return f"{instance.dag_id}/{instance.run_id}/{instance.task_id}{index}"
+    return f"{run_of(instance)}/{instance.task_id}{index}"
 
 
 def state_word(state: str) -> str:

@@ -55,8 +55,12 @@ def command(
         return
     if not as_json:
         click.echo(f"{run.dag_id}/{run.run_id}", err=not in_terminal())
-    with progress() as tell:
-        run = follow(api, run, tell)
+    try:
+        with progress() as tell:
+            run = follow(api, run, tell)
+    except KeyboardInterrupt:
+        click.echo(f"the run goes on: `worker top`, `worker ps --run {run.run_id}`", err=True)
+        raise
     show_json(run) if as_json else _show(api, run)
     if run.state is not DagRunState.SUCCESS:
         raise SystemExit(1)

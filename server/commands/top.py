@@ -11,7 +11,7 @@ from protocol.http.people import InstancePage, InstanceSummary, RunPage, RunSumm
 from protocol.states import FINISHED, TaskInstanceState
 from server.commands.calling import PeopleApi, Uncalled, people_api, with_server
 from server.commands.showing import as_json as show_json
-from server.commands.showing import counts_of, done_of, drawn, in_terminal, name_of, plain, span, took
+from server.commands.showing import counts_of, done_of, drawn, in_terminal, name_of, plain, run_of, span, took
 
 RUNS = 10
 UNFINISHED_RUNS = 100
@@ -28,6 +28,7 @@ ORDER = (
     _S.QUEUED,
     _S.SCHEDULED,
 )  # fmt: skip - the states that are not finished: what happens first, what only waits its turn last
+LONG = 36
 RUN_COLUMNS = ("RUN", "STATE", "DONE", "TASK INSTANCES")
 COLUMNS = ("TASK INSTANCE", "STATE", "TRY", "TOOK", "HEARD", "PROGRESS", "WORKER", "WHY")
 
@@ -131,6 +132,11 @@ def _live(api: PeopleApi, picture: Picture, every: float, limit: int) -> None:
         pass
 
 
+def _brief(run: str) -> str:
+    """Shorten a long name in the middle: its flow and its end tell runs apart."""
+    return run if len(run) <= LONG else f"{run[: LONG // 2]}…{run[-LONG // 2 :]}"
+
+
 def _drawn(picture: Picture, fault: str) -> Any:  # noqa: ANN401 - what rich draws
     from rich.console import Group  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
@@ -140,5 +146,7 @@ def _drawn(picture: Picture, fault: str) -> Any:  # noqa: ANN401 - what rich dra
     )
     said = Text(f"{fault}; trying again", style="red") if fault else Text("Ctrl-C ends this view", style="dim")
     runs = drawn(RUN_COLUMNS, [_run_row(run) for run in picture.runs])
-    tasks = drawn(COLUMNS, [_row(each, picture.at) for each in picture.instances])
+    rows = [_row(each, picture.at) for each in picture.instances]
+    named = [name_of(each).replace(run_of(each), _brief(run_of(each)), 1) for each in picture.instances]
+    tasks = drawn(COLUMNS, [(name, *row[1:]) for name, row in zip(named, rows, strict=True)])
     return Group(head, said, Text(), runs, Text(), tasks)

@@ -27,7 +27,9 @@ def command(  # noqa: PLR0913 - one parameter for each flag
 
     Exit codes: 0 all were asked (and ended, with --wait); 1 some still run when the wait is over.
     """
-    settings = loaded(config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings).settings
+    settings = loaded(
+        config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings, as_json=as_json
+    ).settings
     found = list(workers(settings.state_dir))
     for each in found:
         signal.pidfd_send_signal(each.pidfd, signal.SIGTERM)

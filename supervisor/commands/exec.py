@@ -35,7 +35,9 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     Exit codes: 0 its outcome was reported, whatever it was; 2 the call could not be carried out; 3 the server refused
     to let it start; 4 the server gave it up while it ran, and nothing was to be reported; 5 it could not be reported.
     """
-    settings = loaded(config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings).settings
+    settings = loaded(
+        config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings, as_json=as_json
+    ).settings
     if (json_path is None) == (json_string is None):
         raise click.UsageError("one of --json-path and --json-string says what the workload is")
     try:

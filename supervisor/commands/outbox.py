@@ -35,7 +35,9 @@ def command(*, config: str | None, show_settings: bool, api: str | None, state_d
 
     Exit codes: 0 nothing is undelivered; 1 something is; 2 the journal cannot be read.
     """
-    settings = loaded(config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings).settings
+    settings = loaded(
+        config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings, as_json=as_json
+    ).settings
     folder = folder_of(settings.state_dir)
     try:
         found, held = read(folder), holder(folder)

@@ -39,7 +39,7 @@ def command(
 
     Exit codes: 0 all attempts were told of; 1 some could not be within the grace; 2 the call could not be carried out.
     """
-    settings = loaded(config, _flags(given), show=show_settings).settings
+    settings = loaded(config, _flags(given), show=show_settings, as_json=as_json).settings
     arm(crash_point())
 
     def tell(record: Record) -> None:

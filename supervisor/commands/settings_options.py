@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from supervisor.sections import SettingsError
 from supervisor.settings import Loaded, load
@@ -29,14 +30,14 @@ def with_settings(command: F) -> F:
     return command
 
 
-def loaded(config: str | None, flags: dict[str, object], *, show: bool) -> Loaded:
+def loaded(config: str | None, flags: dict[str, object], *, show: bool, as_json: bool = False) -> Loaded:
     """Read the settings; print them and end when that was asked for."""
     try:
         found = load(flags, config)
     except SettingsError as error:
         raise BadSettings(str(error)) from error
     if show:
-        for line in found.lines():
-            click.echo(line)
+        told = [*found.entries()]
+        click.echo(msgspec.json.encode({"settings": told}) if as_json else "\n".join(map(str, told)))
         raise SystemExit(0)
     return found

@@ -95,9 +95,9 @@ def test_a_file_that_was_named_has_to_be_there(tmp_path: Path) -> None:
 
 def test_every_setting_is_shown_with_its_origin_and_no_secret_is() -> None:
     found = load({"worker.token": "geheim"}, environ={"TASKHAND_API_URL": "http://e"})
-    lines = list(found.lines())
+    lines = [str(each) for each in found.entries()]
     assert 'api.url = "http://e"  # TASKHAND_API_URL' in lines
-    assert "worker.token = ***  # --token" in lines
+    assert 'worker.token = "***"  # --token' in lines
     assert "worker.slots = 8  # default" in lines
     assert "geheim" not in "\n".join(lines)
 

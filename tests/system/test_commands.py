@@ -229,6 +229,15 @@ def test_settings_are_shown_with_their_origin(tmp_path: Path) -> None:
     assert 'worker.queues = ["a","b"]  # --queues' in out
 
 
+def test_settings_are_shown_as_json_too(tmp_path: Path) -> None:
+    async def scenario() -> tuple[int, str, str]:
+        return await output(await worker(tmp_path, "run", "--show-settings", "--json", "--slots", "3"))
+
+    code, out, _ = play(scenario())
+    assert code == 0
+    assert {"name": "worker.slots", "value": 3, "origin": "--slots"} in json.loads(out)["settings"]
+
+
 def test_the_doctor_tries_keeper_server_and_token(tmp_path: Path) -> None:
     async def scenario() -> tuple[dict[str, str], list[Call]]:
         api = MinimalApi()

@@ -94,7 +94,7 @@ def test_a_live_top_outlasts_its_server_and_ends_with_ctrl_c(tmp_path: Path) -> 
         port = first.url.rpartition(":")[2]
         running = first.attempt({"task_id": "a"})
         with screen(first, "top", "--every", "0.1") as top:
-            top.until(f"{running.ti['dag_id']}/{running.ti['run_id']}/a")
+            top.until(f"…{running.ti['run_id'][-18:]}/a")
             top.until("1 running")
             first.process.terminate()
             top.until("trying again")
@@ -122,6 +122,15 @@ def test_who_waits_in_a_terminal_sees_how_far_the_run_is(server: Live, tmp_path:
         attempt.end("failed")
         waiting.until(f"`worker why {file.stem}/")
         assert waiting.process.wait(PATIENCE_S) == 1
+
+
+def test_who_waits_no_longer_is_told_that_the_run_goes_on(server: Live, tmp_path: Path) -> None:
+    file = flow_in(tmp_path)
+    with screen(server, "submit", str(file), "--wait", stream="stderr") as waiting:
+        waiting.until("0/1")
+        waiting.process.send_signal(signal.SIGINT)
+        waiting.until("the run goes on")
+        assert waiting.process.wait(PATIENCE_S) == 130
 
 
 def test_who_waits_in_a_pipe_sees_nothing_but_the_end(server: Live, tmp_path: Path) -> None:
