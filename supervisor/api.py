@@ -266,6 +266,8 @@ class AttemptApi:
         self.client = client
         self.ti_id = ti_id
         self.token = Token(token, lines_of(trace))
+        self.saves = itertools.count(1)
+        """The numbers of its saves, by which the server knows one that comes again or late."""
         self._patience = patience
 
     async def get(self, target: str, kind: type[T]) -> T:

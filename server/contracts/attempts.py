@@ -91,9 +91,12 @@ class Attempts(Protocol):
         ...
 
     async def save_checkpoint(
-        self, ti_id: str, new: NewCheckpoint, now: datetime, *, fence: int | None = None
+        self, ti_id: str, new: NewCheckpoint, now: datetime, *, fence: int | None = None, number: int | None = None
     ) -> Saved:
-        """Record a checkpoint. Inline data above the limit is `Refused("too_large")`: write a blob and refer to it."""
+        """Record a checkpoint. Inline data above the limit is `Refused("too_large")`: write a blob and refer to it.
+
+        One that comes again, or after a later one of the same attempt, by its number, is answered and not written.
+        """
         ...
 
     async def resume_point(self, ti_id: str) -> ResumePoint:

@@ -17,11 +17,21 @@ from server.views import checkpoint_record
 
 
 @put("/task-instances/{ti_id:str}/checkpoint", opt=OWN, responses=refusals(409, 410), summary="Save a checkpoint")
-async def save(request: Call, ti_id: TiId, data: JSONBody[SaveCheckpoint]) -> CheckpointSaved:
-    """Record a checkpoint. It is durable when this answers, and `stopping` says that now is the moment to end on it."""
+async def save(
+    request: Call,
+    ti_id: TiId,
+    data: JSONBody[SaveCheckpoint],
+    number: Annotated[int | None, QueryParameter(ge=1, le=2**62)] = None,
+) -> CheckpointSaved:
+    """Record a checkpoint. It is durable when this answers, and `stopping` says that now is the moment to end on it.
+
+    Saves of an attempt that are numbered may be sent again: what comes late, or twice, is not written.
+    """
     checkpoint = NewCheckpoint(data=data.data, blob=data.blob, progress=data.progress, fingerprint=data.fingerprint)
     point("server.save.asked")
-    saved = await request.deck.store.save_checkpoint(ti_id, checkpoint, request.now, fence=request.claims.fence)
+    saved = await request.deck.store.save_checkpoint(
+        ti_id, checkpoint, request.now, fence=request.claims.fence, number=number
+    )
     point("server.save.committed")
     return CheckpointSaved(saved.seq, saved.stop is not None)
 

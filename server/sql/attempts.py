@@ -210,6 +210,7 @@ def _start(tx: Transaction, held: Held, process: Process, start_date: datetime, 
         "reason": None,
         "stop": None,
         "began_seq": last[0],
+        "last_save": 0,
         "best_progress": max(named, default=None),
     } | ({} if going_on else {"start_date": micros(start_date)})
 

@@ -24,12 +24,26 @@ class Checkpoints(Part):
 
     @writes
     def save_checkpoint(
-        self, tx: Transaction, ti_id: str, new: NewCheckpoint, now: datetime, *, fence: int | None = None
+        self,
+        tx: Transaction,
+        ti_id: str,
+        new: NewCheckpoint,
+        now: datetime,
+        *,
+        fence: int | None = None,
+        number: int | None = None,
     ) -> Saved:
-        """Record a checkpoint. Inline data above the limit is `Refused("too_large")`: write a blob and refer to it."""
+        """Record a checkpoint. Inline data above the limit is `Refused("too_large")`: write a blob and refer to it.
+
+        One that comes again, or after a later one of the same attempt, is answered and not written.
+        """
         held = _running(tx, ti_id, fence)
         it = held.instance
+        if number is not None and number <= held.last_save:
+            return Saved(seq=_last(tx, held), stop=it.stop)
         seq = put_checkpoint(tx, held, new, now, limit=self.limits.inline_checkpoint)
+        if number is not None:
+            tx.run("UPDATE instances SET last_save = ? WHERE key = ?", number, it.key)
         return Saved(seq=seq, stop=it.stop)
 
     @reads
@@ -137,8 +151,7 @@ def put_checkpoint(
     if data is not None and len(data.encode()) > limit:
         message = f"the data has {len(data.encode())} bytes; above {limit} it has to be a blob"
         raise Refused("too_large", message, limit=limit)
-    row = tx.row("SELECT max(seq) FROM checkpoints WHERE instance_key = ?", it.key)
-    last: int = max((row and row[0]) or 0, held.began_seq)
+    last = _last(tx, held)
     if last == held.began_seq:
         passed_over = {ResumeFrom.LATEST: last + 1, ResumeFrom.PREVIOUS: last, ResumeFrom.FRESH: 0}[it.resume_from]
         tx.run("DELETE FROM checkpoints WHERE instance_key = ? AND seq >= ?", it.key, passed_over)
@@ -161,6 +174,12 @@ def put_checkpoint(
         tx, it, Turn(Event.HEARTBEAT, now, f"record {seq}", detail={"seq": seq, "progress": new.progress}), "checkpoint"
     )
     return seq
+
+
+def _last(tx: Transaction, held: Held) -> int:
+    """Give the number of the record that was written last."""
+    row = tx.row("SELECT max(seq) FROM checkpoints WHERE instance_key = ?", held.instance.key)
+    return max((row and row[0]) or 0, held.began_seq)
 
 
 def _keep_the_last(tx: Transaction, key: int) -> None:

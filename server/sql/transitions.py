@@ -48,7 +48,7 @@ _NEW_ATTEMPT: dict[str, Value] = {
 class Held:
     """An instance whose row this transaction holds, with the columns that are no part of its record."""
 
-    __slots__ = ("began_seq", "best_progress", "graph", "instance", "limited", "lingers", "told")
+    __slots__ = ("began_seq", "best_progress", "graph", "instance", "last_save", "limited", "lingers", "told")
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.instance: Instance = instance(row)
@@ -56,17 +56,18 @@ class Held:
         self.told: str | None
         self.began_seq: int
         self.best_progress: float | None
+        self.last_save: int
         self.limited: int
         """Whether its pool has a limit, so that others may wait for the slots it gives back."""
         self.lingers = self.instance.state in FINISHED and self.instance.due is not None
         """Whether it was ended over its worker's head and its process may run still: slot and lease are kept."""
-        self.graph, self.told, self.began_seq, self.best_progress, self.limited = row[
-            INSTANCE_WIDTH : INSTANCE_WIDTH + 5
+        self.graph, self.told, self.began_seq, self.best_progress, self.last_save, self.limited = row[
+            INSTANCE_WIDTH : INSTANCE_WIDTH + 6
         ]
 
 
 _LIMITED = "EXISTS (SELECT 1 FROM pools p WHERE p.name = i.pool AND p.slots >= 0)"
-HELD = f"{INSTANCE}, r.graph, i.told, i.began_seq, i.best_progress, {_LIMITED}"
+HELD = f"{INSTANCE}, r.graph, i.told, i.began_seq, i.best_progress, i.last_save, {_LIMITED}"
 
 
 def hold(tx: Transaction, ti_id: str) -> Held:

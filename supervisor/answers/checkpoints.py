@@ -22,7 +22,7 @@ from protocol.messages.jobs import GetJobRecord, JobRecord, JobRecordResult, Rec
 from protocol.messages.shape import Aware
 from supervisor.answers.desk import Desk
 from supervisor.api import ApiRefused, AttemptApi
-from supervisor.paths import path
+from supervisor.paths import path, query
 from supervisor.points import point
 
 NOT_FOUND = 404
@@ -71,7 +71,7 @@ async def record(desk: Desk, message: SaveCheckpoint | CheckpointTask) -> Checkp
     body = SaveCheckpoint(message.data, message.blob, message.progress, message.fingerprint)
     if desk.extended:
         target = path("task-instances", desk.ti_id, "checkpoint")
-        saved = await desk.api.ask("PUT", target, body, CheckpointSaved)
+        saved = await desk.api.ask("PUT", target + query(number=next(desk.api.saves)), body, CheckpointSaved)
         return CheckpointSaved(saved.seq, saved.stopping or stopping)
     before = await _stored(desk.api)
     seq = 1 if before is None else before.seq + 1

@@ -39,9 +39,6 @@ class Fate(StrEnum):
     LATE_GATEWAY = "arrives, and is answered by a gateway"
 
 
-LATE = frozenset({Fate.SLOW, Fate.TWICE})
-
-
 class Weather(Struct):
     """How the network is: the share of each fate, until when, and when it is cut."""
 
@@ -64,7 +61,7 @@ class Network:
         """Whether nothing goes through now."""
         return any(begin <= self.world.now < end for begin, end in self.weather.cuts)
 
-    def fate(self, request: Request) -> Fate:
+    def fate(self) -> Fate:
         """Draw one."""
         if self.world.now < self.weather.until:
             drawn = self.world.random.random()
@@ -72,7 +69,7 @@ class Network:
                 drawn -= share
                 if drawn < 0:
                     self.watch.faulty()
-                    return Fate.LOST if fate in LATE and _is_save(request) else fate
+                    return fate
         return Fate.FINE
 
     def trip(self, fate: Fate) -> float:
@@ -106,7 +103,7 @@ class Wire:
         request = Request(method, target, token, body)
         network = self._network
         self._network.watch.sent(self._loop.party, request)
-        fate = network.fate(request)
+        fate = network.fate()
         if fate is not Fate.FINE:
             self._loop.party.tell(f"sends {method} {_short(target)}, which {fate}")
         answered: asyncio.Future[Answer] = self._loop.create_future()
@@ -148,11 +145,6 @@ class Wire:
 
     async def close(self) -> None:
         """There is nothing to close."""
-
-
-def _is_save(request: Request) -> bool:
-    """Whether it would do harm when it is overtaken: a save that comes late is taken for the newest one."""
-    return request.method == "PUT" and _short(request.target) == "checkpoint"
 
 
 def _short(target: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Response
@@ -105,13 +106,14 @@ class Server(Party):
         self.loop.begin(answer())
 
     async def _answer(self, request: Request) -> Answer:
-        path, _, _ = request.target.partition("?")
+        path, _, query = request.target.partition("?")
         route = ROUTES[request.method, path.rpartition("/")[2]]
         notes: dict[str, Any] = {"version": HEAD, "headers": [], "authorization": f"Bearer {request.token}".encode()}
         call = self._call(path, notes)
         try:
             await admit(call, route.handler)
-            arguments = dict(call.scope["path_params"])
+            arguments: dict[str, Any] = dict(call.scope["path_params"])
+            arguments |= {name: int(value) for name, value in parse_qsl(query)}  # all that we send are numbers
             if route.body is not None:
                 arguments["data"] = msgspec.json.decode(request.body or b"", type=route.body)
             return _answer(route, await route.handler.fn(call, **arguments), notes)

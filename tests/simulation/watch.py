@@ -101,14 +101,15 @@ class Watch:
         task = self.task_of(process.attempt)
         process.began = self.world.now
         self.processes[process.attempt].append(process)
-        # Whoever has said its last word, and was believed, is at the task no more, and may take its time to end.
         others = [each for each in self._running[task] if each.alive and not self._is_over(each)]
         if others and self._plan.outage[task] != "keep":
             self.wrong(f"{process.name} begins while {others[0].name} still runs")
         self._running[task].add(process)
 
     def _is_over(self, process: "Process") -> bool:
-        return process.heard or (bool(process.said) and self._knows(process.attempt, process.said))
+        """Whether its last word was believed; or nobody is left to stop it, and it does not notice that by itself."""
+        alone = not any(each is not None and each.alive for each in (process.owner, process.keeper))
+        return alone or process.heard or (bool(process.said) and self._knows(process.attempt, process.said))
 
     def ends(self, process: "Process") -> None:
         """A child is gone; what it had asked is nobody's question any more."""
@@ -139,10 +140,10 @@ class Watch:
 
     def _knows(self, attempt: str, state: str) -> bool:
         sql = (
-            "SELECT 1 FROM instances WHERE id = ? AND told LIKE ? "
-            "UNION SELECT 1 FROM attempts WHERE id = ? AND told = ?"
+            "SELECT 1 FROM instances WHERE id = ? AND (told LIKE ? OR state = ?) "
+            "UNION SELECT 1 FROM attempts WHERE id = ? AND (told = ? OR state = ?)"
         )
-        if self._storage.rows(sql, attempt, f"%:{state}", attempt, state):
+        if self._storage.rows(sql, attempt, f"%:{state}", state, attempt, state, state):
             return True
         what = "told_retry" if state == "up_for_retry" else f"told_{state.removeprefix('up_for_')}"
         return bool(self._storage.rows("SELECT 1 FROM events WHERE attempt_id = ? AND what = ?", attempt, what))

@@ -35,7 +35,7 @@ RECORD = {"seq": 4, "attempt": 1, "created": "2026-01-01T00:00:00Z"}
 # Message, then method and target of its request, the body it carries (... for none), and the body of the answer.
 Case = tuple[Message, str, str, Any, Any]
 CASES: list[Case] = [
-    (c.SaveCheckpoint(data=1), "PUT", f"/task-instances/{TI}/checkpoint", ..., {"seq": 3}),
+    (c.SaveCheckpoint(data=1), "PUT", f"/task-instances/{TI}/checkpoint?number=1", ..., {"seq": 3}),
     (c.GetCheckpoint(), "GET", f"/task-instances/{TI}/checkpoint", ..., {"checkpoint": RECORD}),
     (jobs.GetJobRecord("j"), "GET", f"/store/ti/{TI}/taskhand.job.j", ..., {"value": None}),
     (control.SetRenderedFields({"f": 1}), "PUT", f"/task-instances/{TI}/rtif", {"f": 1}, None),

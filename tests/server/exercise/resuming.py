@@ -31,6 +31,23 @@ async def the_last_two_records_are_kept(story: Story) -> None:
     assert await story.store.checkpoints("flow", "run", "unknown") == []
 
 
+async def a_save_that_comes_again_or_late_is_not_written(story: Story) -> None:
+    """By its number: a network may repeat it, and a try whose answer was lost may still be under way."""
+    await story.submit()
+    it = await story.running()
+    numbers = (11, 12, 12, 11, 13)
+    news = [NewCheckpoint(data={"step": number}, progress=number) for number in numbers]
+    saved = [
+        (await story.store.save_checkpoint(it.id, new, story.now, number=number)).seq
+        for new, number in zip(news, numbers, strict=True)
+    ]
+    assert saved == [1, 2, 2, 2, 3]
+    assert [one.progress for one in await story.store.checkpoints("flow", "run", "task")] == [13.0, 12.0]
+    await story.finish(it, story.checkpointed())
+    again = await _resumed(story)
+    assert (await story.store.save_checkpoint(again.id, news[0], story.now, number=1)).seq == 4
+
+
 async def a_record_may_be_a_blob(story: Story) -> None:
     await story.submit()
     it = await story.running()
