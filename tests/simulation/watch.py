@@ -34,6 +34,8 @@ REPLACED_S = 8.0
 """How long a child may run on after the last fault when another has taken its place: a heartbeat and a grace."""
 TELLS = "told_"
 INTERRUPTED = frozenset({"told_reschedule", "told_checkpointed", "told_interrupted"})
+ACKNOWLEDGED = b'"server_terminated"'
+"""No outcome: the worker says that it has stopped what the server gave up."""
 SPENDS = frozenset({"told_retry", "lost_retry"})
 
 
@@ -179,11 +181,11 @@ class Watch:
 
     def sent(self, party: Party, request: "Request") -> None:
         """An outcome is sent again byte for byte, whoever sends it."""
-        if not request.target.endswith("/state"):
+        body = request.body or b""
+        if not request.target.endswith("/state") or ACKNOWLEDGED in body:
             return
         claims = _claims(request.token)
         key = str(claims["sub"]), int(claims.get("fence") or 0)
-        body = request.body or b""
         before = self._bodies.setdefault(key, body)
         if before != body and not self._plan.disk_fails:
             self.wrong(f"{party.name} tells {body.decode()} where {before.decode()} was told")
