@@ -5,14 +5,15 @@ from typing import Any, Literal
 import click
 
 from protocol.http.people import Acted, ClearRequest, KillRequest, MarkRequest
-from server.commands.calling import names, path, people_api, resolve, with_server
+from server.commands.calling import conflict_means, names, path, people_api, resolve, with_server
 from server.commands.showing import as_json as show_json
 from server.commands.showing import name_of, state_word
 
 
 def _act(ti: str, action: str, body: Any, url: str | None, token: str | None, *, as_json: bool) -> None:  # noqa: ANN401 - a struct
     api = people_api(url, token)
-    acted = api.post(path("task-instances", resolve(api, ti).id, action), Acted, body)
+    with conflict_means(f"`worker why {ti}` says how it came there"):
+        acted = api.post(path("task-instances", resolve(api, ti).id, action), Acted, body)
     if as_json:
         show_json(acted)
         return

@@ -4,7 +4,8 @@ A refusal of the server ends a command with exit code 2 and the server's own wor
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
 from uuid import UUID
@@ -20,6 +21,7 @@ from server.settings import HOST, PORT, URL_FILE, USER_TOKEN_FILE, Surroundings,
 
 T = TypeVar("T")
 
+CONFLICT = 409
 _START = "Start a server with `worker server`, or one with a worker with `worker up`"
 _SAY_WHO = f". Say --token, or set TASKHAND_TOKEN: the server left one in its state directory, in `{USER_TOKEN_FILE}`"
 _HINTS = {401: _SAY_WHO, 403: _SAY_WHO}
@@ -28,9 +30,13 @@ _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
 
 class Uncalled(click.ClickException):
-    """The call could not be carried out."""
+    """The call could not be carried out. `status` is there where a server has said so."""
 
     exit_code = 2
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class PeopleApi:
@@ -66,7 +72,7 @@ class PeopleApi:
         except msgspec.MsgspecError:
             words = response.text[:200]
         hint = _HINTS.get(response.status_code, "")
-        raise Uncalled(f"{words or response.reason_phrase} ({response.status_code}){hint}")
+        raise Uncalled(f"{words or response.reason_phrase} ({response.status_code}){hint}", response.status_code)
 
     @staticmethod
     def _answer(response: httpx.Response, kind: type[T]) -> T:
@@ -79,7 +85,8 @@ class PeopleApi:
 def people_api(url: str | None, token: str | None) -> PeopleApi:
     """Find the server: by flag, by environment, by what a server on this machine left in the state directory."""
     around = surroundings()
-    return PeopleApi(url or around.server or _left_url(around), token or around.token or _left_token(around))
+    found = (url or around.server or _left_url(around)).rstrip("/").removesuffix("/execution")
+    return PeopleApi(found, token or around.token or _left_token(around))
 
 
 def _left_url(around: Surroundings) -> str:
@@ -96,6 +103,15 @@ def _left_token(around: Surroundings) -> str:
     except OSError as error:
         looked = f"neither --token nor TASKHAND_TOKEN is set, and {file}: {error.strerror}"
         raise Uncalled(f"no token: {looked}. {_START}: it leaves a token there") from None
+
+
+@contextmanager
+def conflict_means(hint: str) -> Iterator[None]:
+    """Say what to do about a refusal that is about how things are, and not about the call."""
+    try:
+        yield
+    except Uncalled as error:
+        raise (Uncalled(f"{error.message}; {hint}") if error.status == CONFLICT else error) from None
 
 
 def with_server(function: Callable[..., Any]) -> Callable[..., Any]:

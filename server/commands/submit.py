@@ -13,7 +13,7 @@ from protocol.flows import FlowGraph
 from protocol.http.people import InstancePage, RunSummary, SubmitRun
 from protocol.messages.runs import DagRunState
 from protocol.states import TaskInstanceState
-from server.commands.calling import PeopleApi, Uncalled, path, people_api, with_server
+from server.commands.calling import PeopleApi, Uncalled, conflict_means, path, people_api, with_server
 from server.commands.showing import as_json as show_json
 from server.commands.showing import counts_of, done_of, in_terminal, name_of, state_word, table, took
 
@@ -49,7 +49,8 @@ def command(
     graph = draw(target, given)
     submitted = SubmitRun(graph, run_id=run_id, params=given or None, conf=_conf(conf) if conf else None)
     api = people_api(url, token)
-    run = api.post(path("flows", graph.dag_id, "runs"), RunSummary, submitted)
+    with conflict_means("another --run-id starts another run, and without one the server names it"):
+        run = api.post(path("flows", graph.dag_id, "runs"), RunSummary, submitted)
     if not wait:
         show_json(run) if as_json else click.echo(f"{run.dag_id}/{run.run_id}")
         return

@@ -98,7 +98,10 @@ def test_people_act(server: Live, worker: Any, flow: Path) -> None:
     assert first.id in worker("why", first.id[:30]).stdout
     assert msgspec.json.decode(worker("mark", ti, "success", "--json").stdout)["instances"][0]["state"] == "success"
     refused = worker("resume", ti)
-    assert (refused.returncode, "(409)" in refused.stderr) == (2, True)
+    assert (refused.returncode, f"(409); `worker why {ti}` says how" in refused.stderr) == (2, True)
+    again = worker("submit", str(flow), "--run-id", run.partition("/")[2])
+    assert (again.returncode, "another --run-id" in again.stderr) == (2, True)
+    assert worker("ps", "--server", f"{server.url}/execution").returncode == 0
 
 
 def test_a_log_is_followed_to_its_end(server: Live, worker: Any, flow: Path) -> None:
