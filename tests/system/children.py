@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from protocol.frames import encode_frame
-from protocol.messages.checkpoints import CheckpointTask, GetStopRequest, SaveCheckpoint
+from protocol.messages.checkpoints import CheckpointTask, GetCheckpoint, GetStopRequest, SaveCheckpoint
 from protocol.messages.control import ReportProgress, ResendLoggingFD, SetExecutionTimeout
 from protocol.messages.outcomes import (
     AwaitInputTask,
@@ -26,7 +26,8 @@ from protocol.messages.outcomes import (
 )
 from protocol.messages.shape import Message
 from protocol.messages.startup import StartupDetails
-from protocol.messages.variables import GetVariable
+from protocol.messages.variables import GetConnection, GetVariable, PutVariable
+from protocol.messages.xcoms import GetXCom, SetXCom
 from protocol.session import Answered, Ended, Failed, Greeted, RunnerSession
 
 MIB = 1024 * 1024
@@ -186,6 +187,27 @@ def reads(talk: Talk, count: str, every_ms: str) -> None:
     say(talk, "success")
 
 
+QUESTIONS: dict[str, Callable[[], Message]] = {
+    "variable": lambda: GetVariable("k"),
+    "set-variable": lambda: PutVariable("k", "v", None),
+    "connection": lambda: GetConnection("c"),
+    "xcom": lambda: GetXCom("k", "d", "r", "t"),
+    "set-xcom": lambda: SetXCom("k", 1, "d", "r", "t"),
+    "save": lambda: SaveCheckpoint(data={"step": 1}),
+    "checkpoint": GetCheckpoint,
+}
+
+
+def asks(talk: Talk, kind: str, seconds: str, word: str) -> None:
+    """Ask the same for so long, one after the other, and get an answer each time. Then say how it ended."""
+    from time import perf_counter  # noqa: PLC0415 - as for `local`
+
+    until = perf_counter() + float(seconds)
+    while perf_counter() < until:
+        assert isinstance(talk.ask(QUESTIONS[kind]()), Answered)
+    say(talk, word)
+
+
 def traced(talk: Talk) -> None:
     """Ask once in the attempt's own trace, once in another, and say how it ended in the first again."""
     talk.ask(GetVariable("k"))
@@ -307,8 +329,8 @@ def collides(talk: Talk) -> None:
 BEHAVIOURS: dict[str, Callable[..., None]] = {
     each.__name__: each
     for each in (
-        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, reads, traced, relogs,
-        poison, local,
+        say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, reads, asks, traced,
+        relogs, poison, local,
         raw, deaf_after, refused, bytewise, pipelined, unread, closes, header, collides,
     )
 }  # fmt: skip

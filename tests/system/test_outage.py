@@ -10,9 +10,13 @@ from bench.minimal_api import HTML, Answer, Call, refusal
 from protocol.messages.checkpoints import StopReason
 from supervisor.outcome import Outcome
 from supervisor.records import Record
+from tests.system.children import QUESTIONS, WORDS
 from tests.system.world import Stage, on, play, stage
 
 pytestmark = pytest.mark.slow
+
+
+CONNECTION = ("host", "schema", "login", "password", "port", "extra")
 
 
 async def one(folder: Path, task_id: str, *faults: tuple[str, Answer, int | None]) -> tuple[Record, list[str], Stage]:
@@ -144,6 +148,32 @@ def test_an_api_that_goes_away_and_comes_back_harms_nobody(tmp_path: Path) -> No
 
     for record, told in play(scenario()):
         assert (record.outcome, told, record.exit) == ("success", ["success"], 0)
+
+
+def test_whatever_is_asked_or_said_meanwhile_waits_for_its_answer(tmp_path: Path) -> None:
+    """Reads, writes, checkpoints and all kinds of last words: none of them fails because nobody answers for a while."""
+    words = [*WORDS]
+    tasks = [
+        f"asks.{kind}.2.{words[number % len(words)]}" for number, kind in enumerate([*QUESTIONS, "variable", "save"])
+    ]
+
+    async def scenario() -> list[tuple[Record, list[str]]]:
+        async with stage(tmp_path) as found:
+            found.api.variables["k"] = "v"
+            found.api.connections["c"] = dict.fromkeys(CONNECTION) | {"conn_id": "c", "conn_type": "http"}
+            workloads = [found.workload(task) for task in tasks]
+            attempts = [asyncio.ensure_future(found.attempt(each).run()) for each in workloads]
+            for workload in workloads:
+                await found.asked(workload.ti.id, "run")
+            await found.api.stop()
+            done, _ = await asyncio.wait(attempts, timeout=3.0)
+            assert not done  # each waits in a question, or in its last word
+            await found.api.start()
+            return [(record, found.told(record)) for record in await asyncio.gather(*attempts)]
+
+    for task, (record, told) in zip(tasks, play(scenario()), strict=True):
+        word = task.rpartition(".")[2]
+        assert (record.outcome, told, record.exit) == (word, [word], 0), task
 
 
 def test_a_slow_question_delays_neither_its_neighbours_nor_the_heartbeat(tmp_path: Path) -> None:
