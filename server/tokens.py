@@ -109,7 +109,8 @@ class Tokens:
         leeway = min(self._leeway, claims.exp - claims.iat)
         if moment > claims.exp + leeway:
             raise Expired(claims)
-        if moment < claims.nbf - leeway:
+        # One that was to begin when it was made cannot be early: it is our clock that was set back since.
+        if claims.nbf > claims.iat and moment < claims.nbf - leeway:
             raise InvalidToken("its time has not come")
         return claims
 

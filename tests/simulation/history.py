@@ -139,7 +139,7 @@ class History:
         self.world.nature.tell(f"{site.name}'s disk is full for {blow.lasts_s:.3f} s")
 
     def _set_clock(self, _: Blow, __: Site) -> None:
-        self.skew_s += self.world.random.choice((-8.0, -4.0, 4.0, 8.0))
+        self.skew_s += self.world.random.choice((-90.0, -8.0, 8.0, 3600.0))
         if self.network.server is not None:
             self.network.server.skew_s = self.skew_s
         self.world.nature.tell(f"the server's clock is {self.skew_s:g} s off")
