@@ -71,6 +71,7 @@ class Interrupts:
         self.stopping = False
         self.reason: StopReason | None = None
         self.deadline: datetime | None = None
+        self._until = 0.0
         self.patient = False
         """The task uses checkpoints: it is left to reach its next save."""
         self.on_record = False
@@ -113,8 +114,8 @@ class Interrupts:
         self._mail.put(None)
         # The task's own timers end with its code: nothing of it may interrupt the telling of its outcome.
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if self.stopping and self._hooks and self.deadline is not None:
-            left = (self.deadline - datetime.now(UTC)).total_seconds()
+        if self.stopping and self._hooks:
+            left = self._until - time.monotonic()
             if self._hooks_ran.acquire(timeout=max(0.0, left - margin_of(left)) if left > 0 else 0):
                 self._hooks_ran.release()
 
@@ -180,7 +181,8 @@ class Interrupts:
         self.deadline = stop.deadline if stop else datetime.now(UTC) + timedelta(seconds=OWN_GRACE)
         self.reason = stop.reason if stop else None
         grace = max(0.0, (self.deadline - datetime.now(UTC)).total_seconds())
-        call_at = time.monotonic() + grace - margin_of(grace)
+        self._until = time.monotonic() + grace  # from here on the wall clock may jump
+        call_at = self._until - margin_of(grace)
         self.stopping = True
         self._log.warning("the task is asked to stop", reason=self.reason, deadline=self.deadline)
         if self._hooks:

@@ -21,6 +21,13 @@ SIGNALS = {
 """Linux's numbers, those that end a process."""
 
 
+RUNNER = {
+    74: "when its channel to the worker is lost",
+    76: "when it hears from the worker what it cannot understand",
+}
+"""Exit codes of our runner (`runner.outcomes.Exit`) that say nothing to whoever does not know them."""
+
+
 class Overdue(Struct, frozen=True):
     """A deadline that passed, and how long it was."""
 
@@ -36,6 +43,8 @@ class End(Struct, frozen=True):
     signal: int | None = None
     overdue: Overdue | None = None
     """The deadline that ended it."""
+    talks: bool = False
+    """Whether it speaks frames, as our runner does."""
     fault: str = ""
     """What was found to be wrong, where that was said when it was found."""
 
@@ -75,6 +84,8 @@ def _late(end: End) -> str:
 
 
 def _app(end: End) -> str:
+    if end.talks and end.code in RUNNER:
+        return f"{end.code} is what our runner ends with {RUNNER[end.code]}"
     return "it was killed by somebody else than this worker" if end.signal == KILL else ""
 
 

@@ -14,12 +14,18 @@ LATE = Overdue(Deadline.EXECUTION, 2.0)
     ("end", "words"),
     [
         (End(K.APP, 7), "exit 7"),
+        (End(K.APP, 74), "exit 74"),
+        (End(K.APP, 5, talks=True), "exit 5"),
+        (
+            End(K.APP, 74, talks=True),
+            "74 is what our runner ends with when its channel to the worker is lost; exit 74",
+        ),
         (End(K.APP, None, 11), "killed by SIGSEGV (signal 11)"),
         (End(K.APP, None, 9), "it was killed by somebody else than this worker; killed by SIGKILL (signal 9)"),
         (End(K.APP, None, 34), "killed by signal 34"),
         (End(K.TIMEOUT, 143, None, LATE), "its time-out of 2 s is over; exit 143"),
         (End(K.TIMEOUT, None, None), "nobody knows why"),
-        (End(K.PROTOCOL, None, 15, LATE, "EmptyFrame: 0"), "EmptyFrame: 0; killed by SIGTERM (signal 15)"),
+        (End(K.PROTOCOL, None, 15, LATE, fault="EmptyFrame: 0"), "EmptyFrame: 0; killed by SIGTERM (signal 15)"),
         (End(K.BOOT, fault="no such program"), "no such program"),
     ],
 )
