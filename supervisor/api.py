@@ -105,12 +105,12 @@ class Call(Struct, frozen=True, gc=False):
 class Client:
     """The way to one API for one worker."""
 
-    def __init__(self, asks: Wire, vitals: Wire) -> None:
+    def __init__(self, asks: Wire, vitals: Wire, on_news: Callable[[str], None] = lambda _: None) -> None:
         self._wires = {False: asks, True: vitals}
         self._headers = f"airflow-api-version: {API_VERSION}\r\nuser-agent: taskhand\r\naccept: application/json\r\n"
         self._salt = os.urandom(8)
         self._count = itertools.count()
-        self._gate = Gate(Circuit(self._salt))
+        self._gate = Gate(Circuit(self._salt), on_news)
 
     @property
     def away_since(self) -> float | None:
@@ -147,7 +147,7 @@ class Client:
                     return cast("T", result), sent
                 wait = retry_after(answer.header(b"retry-after"), datetime.now(UTC))
             if fault is not None or status in NOBODY:
-                gate.failed(probe=probe)
+                gate.failed(probe=probe, reason=reason)
             trial = Trial(number, loop.time() - began, status, fault, wait)
             wait = pause(call.policy, trial, chance(self._salt, next(self._count)))
             if wait is None:

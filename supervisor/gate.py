@@ -8,6 +8,7 @@ for ever. While the gate is open it costs a call nothing but a look at a flag.
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 
 from supervisor.circuit import Circuit, State
 
@@ -15,11 +16,12 @@ from supervisor.circuit import Circuit, State
 class Gate:
     """The line before an API."""
 
-    def __init__(self, circuit: Circuit) -> None:
+    def __init__(self, circuit: Circuit, on_news: Callable[[str], None] = lambda _: None) -> None:
         self.shut = False
         self.away_since: float | None = None
         """Since when nobody answers, by the loop's clock; None while somebody does."""
         self._circuit = circuit
+        self._on_news = on_news
         self._lines: dict[bool, deque[asyncio.Future[bool]]] = {True: deque(), False: deque()}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -44,19 +46,23 @@ class Gate:
                         line.remove(mine)
         return False
 
-    def failed(self, *, probe: bool) -> None:
+    def failed(self, *, probe: bool, reason: str = "") -> None:
         """Learn that a call was not answered."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         if self.away_since is None:
             self.away_since = now
         self._circuit.failed(now, probe=probe)
-        self.shut = self._circuit.state is not State.CLOSED
+        was, self.shut = self.shut, self._circuit.state is not State.CLOSED
+        if self.shut and not was:
+            self._on_news(f"nobody answers ({reason}); what runs goes on, and what ends is told when somebody does")
         self._arm(loop)
 
     def answered(self) -> None:
         """Learn that somebody is there. Called when that is news: `away_since` says so."""
         loop = asyncio.get_running_loop()
+        if self.shut and self.away_since is not None:
+            self._on_news(f"answers again, after {loop.time() - self.away_since:.1f} s")
         self.away_since = None
         release = self._circuit.answered(loop.time())
         self.shut = False

@@ -23,9 +23,10 @@ from supervisor.wire import LeanWire, Timeouts, Wire, address
 VITAL_CONNECTIONS = 32
 
 
-def client_of(settings: ApiSettings) -> Client:
-    """Give the client; nothing is connected yet."""
-    return Client(_wire(settings, settings.connections), _wire(settings, VITAL_CONNECTIONS))
+def client_of(settings: ApiSettings, on_news: Callable[[str], None] = lambda _: None) -> Client:
+    """Give the client; nothing is connected yet. What is heard of its API in general, and of no call, is told."""
+    wires = _wire(settings, settings.connections), _wire(settings, VITAL_CONNECTIONS)
+    return Client(*wires, lambda news: on_news(f"{settings.url}: {news}"))
 
 
 def children_root(settings: Settings) -> Path:
@@ -113,7 +114,11 @@ async def office(
     env, files = child_environment(settings), take_open_files()
     wished = KeeperSettings(str(tmp_root), options.entry, options.preload, env, cgroup=group, open_files=files)
     _, host, user = identity(settings)
-    client, keeper, logs = client_of(settings.api), KeeperClient(wished, on_warning), LogPump(settings.logs, on_warning)
+    client, keeper, logs = (
+        client_of(settings.api, on_warning),
+        KeeperClient(wished, on_warning),
+        LogPump(settings.logs, on_warning),
+    )
     try:
         starting = asyncio.ensure_future(keeper.start())
         await asyncio.sleep(0)  # the process is started in this turn of the loop

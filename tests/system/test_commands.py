@@ -208,6 +208,28 @@ def test_a_worker_whose_token_is_refused_says_what_to_do_and_exits_2(tmp_path: P
     assert "403 Invalid auth token; a server leaves one in its state directory, in `worker-token`" in err
 
 
+def test_a_worker_whose_server_is_away_says_so_and_says_when_it_is_back(tmp_path: Path) -> None:
+    async def scenario() -> str:
+        api = MinimalApi()
+        url = await api.start()
+        api.faults.append(on("claim", Answer(503, {"detail": "not now"}), times=7))
+        process = await worker(tmp_path, "run", "--api", url, **TOKEN)
+        assert process.stderr is not None
+        said = b""
+        while b"answers again" not in said:
+            line = await process.stderr.readline()
+            assert line, said
+            said += line
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+        await api.stop()
+        return said.decode()
+
+    said = play(scenario())
+    assert said.count("/execution: nobody answers (") == 1
+    assert said.count("/execution: answers again, after ") == 1
+
+
 def test_a_drain_without_a_worker_says_where_it_looked(tmp_path: Path) -> None:
     async def scenario() -> tuple[int, str, str]:
         return await output(await worker(tmp_path, "drain"))
