@@ -106,6 +106,21 @@ def test_a_live_top_outlasts_its_server_and_ends_with_ctrl_c(tmp_path: Path) -> 
                 assert top.process.wait(PATIENCE_S) == 0
 
 
+def test_logs_and_stories_are_made_readable_in_a_terminal(server: Live) -> None:
+    attempt = server.attempt({"task_id": "a"})
+    line = b'{"timestamp": "2026-01-02T03:04:05.678901Z", "level": "warning", "event": "it is late", "by": 3}\n'
+    attempt.own("PUT", "log?offset=0", content=line)
+    with screen(server, "logs", "-f", attempt.id) as followed:
+        followed.until("03:04:05.678")
+        followed.until("\x1b[33mwarning")
+        followed.until("by=3")
+        attempt.end("failed")
+        assert followed.process.wait(PATIENCE_S) == 0
+    with screen(server, "why", attempt.id) as told:
+        told.until("\x1b[31mfailed")
+        told.until("told_failed")
+
+
 def flow_in(folder: Path) -> Path:
     file = folder / f"f{uuid4().hex}.py"
     file.write_text(FLOW.replace("{name}", file.stem))
