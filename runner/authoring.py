@@ -15,10 +15,12 @@ The server gets the graph (`Flow.graph`), never code. The runner finds the funct
 
 import functools
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, overload
@@ -239,35 +241,46 @@ _NAMES: dict[str, str] = {}
 
 
 def load_module(path: str | Path) -> ModuleType:
-    """Import a file under a name of its own, so that two files called alike, or like a package, do not clash."""
+    """Import a file under a name of its own, so that two files called alike, or like a package, do not clash.
+
+    Without `pathlib`: each child does it, and every function called is two pages.
+    """
     name = _NAMES.get(str(path))
     if name in sys.modules:
         return sys.modules[name]
-    given, path = Path(path), Path(path).resolve()
-    name = f"taskhand_flow{str(path).translate(_SPELLED)}"
-    if given.is_absolute():
-        _NAMES[str(given)] = name
+    given, file = str(path), os.path.realpath(path)
+    name = f"taskhand_flow{file.translate(_SPELLED)}"
+    if os.path.isabs(given):
+        _NAMES[given] = name
     if name in sys.modules:
         return sys.modules[name]
-    if not path.is_file():
-        raise AuthoringError(str(path), "there is no such file")
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=None)
-    if spec is None or spec.loader is None:
-        raise AuthoringError(str(path), "a flow is in a Python file, whose name ends in .py")
-    module = importlib.util.module_from_spec(spec)
+    if not os.path.isfile(file):
+        raise AuthoringError(file, "there is no such file")
+    if not file.endswith(".py"):
+        raise AuthoringError(file, "a flow is in a Python file, whose name ends in .py")
+    module, execute = _module(name, file)
     sys.modules[name] = module
     # As for a script: its neighbours can be imported.
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+    folder = os.path.dirname(file)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
+        execute(module)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, AuthoringError) or not isinstance(error, Exception):
             raise
-        line = f"{path}:{error.lineno}" if isinstance(error, SyntaxError) else _place_in(path, error) or str(path)
+        line = f"{file}:{error.lineno}" if isinstance(error, SyntaxError) else _place_in(Path(file), error) or file
         raise AuthoringError(line, f"{type(error).__name__}: {error}") from error
     return module
+
+
+def _module(name: str, file: str) -> tuple[ModuleType, Callable[[ModuleType], None]]:
+    """Make a file's module, and give what executes it. The loader is named, which spares a child looking for one."""
+    loader = SourceFileLoader(name, file)
+    spec = importlib.util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=None)
+    assert spec is not None  # noqa: S101 - a loader was given
+    return importlib.util.module_from_spec(spec), loader.exec_module
 
 
 def _place_in(path: Path, error: BaseException) -> str | None:

@@ -34,6 +34,8 @@ def _stream(descriptor: int) -> io.TextIOWrapper | None:
 # Made before a keeper forks. To make one in a child takes less time than to copy the pages that its making touches: a
 # session 0.4 ms, a stream 0.2. A stream does not mind that there is something else behind its descriptor in the child.
 SESSION = RunnerSession()
+CHANNEL = Channel(-1)
+LOG = Log(CHANNEL)
 HANDLER = LogHandler()
 OUT, ERR = _stream(1), _stream(2)
 
@@ -44,15 +46,15 @@ STACKS = signal.SIGUSR2
 def main(frames: int, logs: int, find: Find = find_task) -> int:
     """Run the task of the greeting that comes on the frame channel."""
     prepare(frames, logs)
-    channel = Channel(logs)
-    log = Log(channel)
-    HANDLER.take_over(channel)
+    CHANNEL.descriptor = logs
+    if HANDLER.channel is not CHANNEL:  # nobody made this process ready
+        HANDLER.take_over(CHANNEL)
     client = Client(frames, session=SESSION)
     os.register_at_fork(after_in_child=client.forked)
     try:
-        return play(client, log, find)
+        return play(client, LOG, find)
     except ChannelLost as lost:
-        log.write("error", "there is nothing to run", {}, lost)
+        LOG.write("error", "there is nothing to run", {}, lost)
         return Exit.CHANNEL_GARBLED if isinstance(lost, ChannelGarbled) else Exit.CHANNEL_LOST
     finally:
         flush()
@@ -62,7 +64,7 @@ def before_forks() -> None:
     """Make ready what all children have in common: what a keeper calls, once, when it has imported everything."""
     for _ in range(rehearsal.TIMES):
         rehearsal.rehearse(play)
-    HANDLER.take_over(Channel(-1))  # a child then only puts its own channel there
+    HANDLER.take_over(CHANNEL)  # whose descriptor is each child's own
 
 
 def play(client: Client, log: Log, find: Find, *, stoppable: bool = True) -> int:

@@ -49,21 +49,42 @@ class Context:
         log: Log,
         blobs: str | Path | None = None,
     ) -> None:
-        ask = client.ask
-        self.xcom = XComs(ask, greeting.ti)
-        self.variables = Variables(ask)
-        self.connections = Connections(ask)
-        self.state = State(ask, greeting.ti)
         self.log = log
         self._greeting = greeting
         self._client = client
-        self._ask = ask
+        self._ask = client.ask
         self._interrupts = interrupts
-        ti = greeting.ti
-        self._blobs = None if blobs is None else place_of(blobs, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        self._store = blobs
         self._checkpoint: Checkpoint | None = None
         self._saved: list[str | None] = []
         self._fingerprint: Callable[[], str] = lambda: ""
+
+    # --- what it is made of, when it is first asked for: most tasks need little of it, and each object is pages ---
+
+    @cached_property
+    def xcom(self) -> XComs:
+        """What other tasks handed on, and what this one does."""
+        return XComs(self._ask, self._greeting.ti)
+
+    @cached_property
+    def variables(self) -> Variables:
+        """The variables of the installation."""
+        return Variables(self._ask)
+
+    @cached_property
+    def connections(self) -> Connections:
+        """The connections of the installation."""
+        return Connections(self._ask)
+
+    @cached_property
+    def state(self) -> State:
+        """What outlives the attempt."""
+        return State(self._ask, self._greeting.ti)
+
+    @cached_property
+    def _blobs(self) -> str | None:
+        ti = self._greeting.ti
+        return None if self._store is None else place_of(self._store, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
 
     # --- which attempt ---
 

@@ -19,6 +19,7 @@ to end. Before the task's code begins a stop is remembered, and after it has end
 A thread blocked in C gets the signal, and Python runs the handler when C returns; until then nothing here can act.
 """
 
+import importlib
 import os
 import signal
 import threading
@@ -29,6 +30,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from queue import Empty, SimpleQueue
 from types import FrameType
+from typing import Any
 
 from protocol.messages.checkpoints import GetStopRequest, StopReason, StopRequest, StopRequestResult
 from protocol.messages.shape import Message
@@ -42,6 +44,9 @@ OWN_GRACE = 5.0
 MARGIN = 0.2
 MARGIN_SECONDS = (0.5, 5.0)
 """The part of the grace, within bounds, that is kept for clean-up and for telling the outcome."""
+
+_raw_signal: Any = importlib.import_module("_signal")
+"""`signal` without its enums, which a child would make anew."""
 
 AGAIN = 0.1
 """Seconds until word that was not taken is sent again: the thread is blocked in C, or was in the middle of a fork."""
@@ -99,7 +104,7 @@ class Interrupts:
 
     def install(self) -> None:
         """Take SIGTERM. What the task forks dies of it, as it would without us."""
-        signal.signal(signal.SIGTERM, self._handle)
+        _raw_signal.signal(_raw_signal.SIGTERM, self._handle)
         os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=_leave_sigterm)
 
     def open(self) -> None:

@@ -45,7 +45,7 @@ class Channel:
     """Writes whole lines, from any thread."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._lock = threading.RLock()
         self._torn = False
 
@@ -56,7 +56,7 @@ class Channel:
             self._torn = True
             try:
                 while rest:
-                    rest = rest[os.write(self._descriptor, rest) :]
+                    rest = rest[os.write(self.descriptor, rest) :]
             except OSError:
                 return  # nobody reads any more; what that means for the task is the frame channel's to say
             self._torn = False
@@ -124,9 +124,8 @@ class LogHandler(logging.Handler):
     def take_over(self, channel: Channel, level: int = logging.INFO) -> None:
         """Be where `logging` goes, instead of wherever a module that was imported before sent it."""
         self.channel = channel
-        if logging.root.handlers != [self] or logging.root.level != level:  # a keeper may have seen to it
-            logging.root.handlers[:] = [self]
-            logging.root.setLevel(level)
+        logging.root.handlers[:] = [self]
+        logging.root.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record. Its arguments may not fit its message: then both are shown."""

@@ -1,8 +1,8 @@
 """What the child is told by its environment. Read once, by the entry point."""
 
-import json
 import os
 
+import msgspec
 from msgspec import Struct
 
 FRAMES = "TASKHAND_FD"
@@ -26,7 +26,7 @@ class Settings(Struct, frozen=True):
 def read() -> Settings:
     """Read the environment."""
     bundles, blobs = os.environ.get(BUNDLES), os.environ.get(BLOBS)
-    roots = {"local": "/"} | (json.loads(bundles) if bundles else {})
+    roots = {"local": "/"} | (msgspec.json.decode(bundles) if bundles else {})
     return Settings(roots, blobs or None, os.environ.get(CRASH))
 
 

@@ -28,7 +28,7 @@ from supervisor.keeper.identity import start_time
 from supervisor.keeper.link import BOUND, Charge, Link, Ready, Refused
 from supervisor.keeper.loop import Keeper, catch_signals
 from supervisor.keeper.native import become_subreaper, set_dumpable
-from supervisor.keeper.plumbing import REPORT_FD, Entry, Start, handled_signals
+from supervisor.keeper.plumbing import REPORT_FD, Entry, Start, handled_signals, rehearse
 from supervisor.keeper.spawning import Workshop
 
 FLOWS = "runner.authoring"
@@ -54,9 +54,6 @@ def main() -> int:
         for what in charge.preload:
             _preload(what, warnings)
         _rehearse(sys.modules[charge.entry.partition(":")[0]], warnings)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    nofile = (charge.open_files or soft, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     become_subreaper()
     set_dumpable(allowed=False)
     _prepare_streams()
@@ -64,8 +61,12 @@ def main() -> int:
     faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)  # `stacks` asks by this signal
     groups = Groups(charge.cgroup) if charge.cgroup else None
     home = Group(str(own_group())) if groups else None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    start = Start(entry, hooks, (soft, hard), (), os.environ)
+    rehearse(start, home)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     wakeup = catch_signals()
-    start = Start(entry, hooks, nofile, handled_signals(), os.environ)
+    start = start._replace(nofile=(charge.open_files or soft, hard), handled=handled_signals())
     workshop = Workshop(start, charge.tmp_root, nowhere, groups, home, count(1))
     gc.collect()
     gc.disable()

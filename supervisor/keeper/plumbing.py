@@ -6,6 +6,7 @@ A step that fails is said by name over the report pipe, and the child ends; the 
 the child has begun.
 """
 
+import contextlib
 import gc
 import os
 import resource
@@ -23,6 +24,7 @@ FRAMES_FD = 3
 LOGS_FD = 4
 REPORT_FD = 5
 NOT_STARTED = 127
+REHEARSALS = 10
 Entry = Callable[[int | None, int | None], int | None]
 
 
@@ -63,40 +65,62 @@ def begin(request: SpawnRequest, ground: Ground) -> NoReturn:
     Written out, and as plain as it is, because everything that a fork touches is a page copied: what looks like
     tidiness (a table of steps, enums of signals) cost half a millisecond here.
     """
-    step = "a session of its own"
+    step = ["a session of its own"]
     code = NOT_STARTED
-    limits = request.limits
     try:
         os.setsid()
-        step = "signals"
+        step[0] = "signals"
         _clean_signals(ground.start.handled)
-        step = "its channels"
+        step[0] = "its channels"
         _place(ground.ends)
-        step = "its cgroup"
-        if ground.group is not None:
-            ground.group.join()
-        else:
-            # Without a group, those whose parent ends must fall to this process and not to the keeper: then whoever
-            # falls to the keeper belongs to an attempt that has ended. The mark survives exec.
-            become_subreaper()
-        step = "limits"
-        _limit(limits, ground.start.nofile)
-        if limits.account is not None:
-            step = f"account {limits.account.name}"
-            _become(limits.account)
-        step = "working directory"
-        os.chdir(request.cwd or ground.tmpdir)
-        step = "environment"
-        for name, value in environment(request, ground.tmpdir).items():
-            ground.start.environment[name] = value  # not `update`: what that touches first is 80 pages
+        _settle(request, ground, step)
         if request.kind is Kind.EXEC:
-            step = f"exec {request.argv[0]}"
+            step[0] = f"exec {request.argv[0]}"
             _exec(request, ground)
         code = _run(request, ground)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it ends here
-        _report(f"{step}: {error}")
+        _report(f"{step[0]}: {error}")
     finally:
         os._exit(code)
+
+
+def _settle(request: SpawnRequest, ground: Ground, step: list[str]) -> None:
+    limits = request.limits
+    step[0] = "its cgroup"
+    if ground.group is not None:
+        ground.group.join()
+    else:
+        # Without a group, those whose parent ends must fall to this process and not to the keeper: then whoever
+        # falls to the keeper belongs to an attempt that has ended. The mark survives exec.
+        become_subreaper()
+    step[0] = "limits"
+    _limit(limits, ground.start.nofile)
+    if limits.account is not None:
+        step[0] = f"account {limits.account.name}"
+        _become(limits.account)
+    step[0] = "working directory"
+    os.chdir(request.cwd or ground.tmpdir)
+    step[0] = "environment"
+    for name, value in environment(request, ground.tmpdir).items():
+        ground.start.environment[name] = value  # not `update`: what that touches first is 80 pages
+
+
+def rehearse(start: Start, home: Group | None) -> None:
+    """Do in the keeper, before its first fork, what each child does and a keeper may: see `runner.rehearsal`.
+
+    It joins the group it is in, gives itself the limit it has, goes where it is, and forgets what it has put into its
+    environment. It is to catch its signals after this. What cannot be done here is each child's to find out.
+    """
+    request = SpawnRequest("rehearsal", Kind.PYTHON)
+    ground = Ground(Ends(0, 1, 2), os.getcwd(), home, start)
+    before = dict(start.environment)
+    with contextlib.suppress(OSError):
+        for _ in range(REHEARSALS):
+            _clean_signals(())
+            _settle(request, ground, [""])
+    for name in environment(request, ""):
+        start.environment.pop(name, None)
+    start.environment.update(before)
 
 
 def handled_signals() -> tuple[int, ...]:

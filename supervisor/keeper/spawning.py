@@ -1,12 +1,12 @@
 """How the keeper makes a child: directory, group, channels, fork, and a word from the child that it has begun."""
 
-import contextlib
 import os
 import re
 import signal
 import socket
+from collections.abc import Callable
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from supervisor.keeper.cgroups import Group, Groups, unenforced
 from supervisor.keeper.executing import execute, is_quick
@@ -15,6 +15,10 @@ from supervisor.keeper.native import raw_signal
 from supervisor.keeper.plumbing import Ends, Ground, Start, begin
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,120}\Z")
+
+
+Undo = tuple[Callable[[Any], object], object]
+"""What takes a step back, and its argument. A list of these and no `ExitStack`, which is 20 pages at each fork."""
 
 
 class RefusedError(Exception):
@@ -88,21 +92,25 @@ def fork(spawn: Spawn, workshop: Workshop) -> Leader:
         raise RefusedError(f"{request.attempt!r} is no name for an attempt: letters, digits and _.+- are")
     if request.kind is Kind.EXEC and not request.argv:
         raise RefusedError("nothing to execute")
-    with contextlib.ExitStack() as undo:
-        try:
-            return _forked(spawn, workshop, undo)
-        except OSError as error:
+    undo: list[Undo] = []
+    try:
+        return _forked(spawn, workshop, undo)
+    except BaseException as error:
+        for back, what in reversed(undo):
+            back(what)
+        if isinstance(error, OSError):
             raise RefusedError(f"{error.strerror or error}") from error
+        raise
 
 
-def _forked(spawn: Spawn, workshop: Workshop, undo: contextlib.ExitStack) -> Leader:
+def _forked(spawn: Spawn, workshop: Workshop, undo: list[Undo]) -> Leader:
     request = spawn.request
     name = f"{request.attempt}.{os.getpid()}-{next(workshop.numbers)}"
     warnings = unenforced(request.limits, workshop.groups.controllers if workshop.groups else frozenset())
     tmpdir = _directory(f"{workshop.tmp_root}/{name}", spawn, undo)
     group = _group(name, spawn, workshop.groups, undo)
     channels = Channels()
-    undo.callback(_close, channels.ours)
+    undo.append((_close, channels.ours))
     try:
         home = workshop.home if is_quick(request, workshop.home) else None
         channels.make(frames=request.frames, report=home is None)
@@ -111,11 +119,9 @@ def _forked(spawn: Spawn, workshop: Workshop, undo: contextlib.ExitStack) -> Lea
         pid = _fork(spawn, ground) if home is None else execute(request, ground, home)
     finally:
         _close(channels.theirs)
-    undo.callback(_take_back, pid)
+    undo.append((_take_back, pid))
     channels.ours["pidfd"] = os.pidfd_open(pid)
-    leader = Leader(spawn, pid, channels.ours, ground, warnings)
-    undo.pop_all()
-    return leader
+    return Leader(spawn, pid, channels.ours, ground, warnings)
 
 
 def _fork(spawn: Spawn, ground: Ground) -> int:
@@ -135,19 +141,19 @@ def _take_back(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _directory(path: str, spawn: Spawn, undo: contextlib.ExitStack) -> str:
+def _directory(path: str, spawn: Spawn, undo: list[Undo]) -> str:
     os.mkdir(path, 0o700)
-    undo.callback(os.rmdir, path)
+    undo.append((os.rmdir, path))
     if spawn.request.limits.account is not None:
         os.chown(path, spawn.request.limits.account.uid, spawn.request.limits.account.gid)
     return path
 
 
-def _group(name: str, spawn: Spawn, groups: Groups | None, undo: contextlib.ExitStack) -> Group | None:
+def _group(name: str, spawn: Spawn, groups: Groups | None, undo: list[Undo]) -> Group | None:
     if groups is None:
         return None
     group = groups.make(name, spawn.request.limits)
-    undo.callback(group.remove)
+    undo.append((Group.remove, group))
     return group
 
 
