@@ -68,11 +68,12 @@ def main() -> int:
     wakeup = catch_signals()
     start = start._replace(nofile=(charge.open_files or soft, hard), handled=handled_signals())
     workshop = Workshop(start, charge.tmp_root, nowhere, groups, home, count(1))
+    keeper = Keeper(link, workshop, wakeup, charge.orphan_grace)
     gc.collect()
     gc.disable()
     gc.freeze()
     link.send(Ready(os.getpid(), start_time(os.getpid()), _imported(), warnings))
-    Keeper(link, workshop, wakeup, charge.orphan_grace).serve()
+    keeper.serve()
     return 0
 
 
