@@ -1,5 +1,6 @@
 """`worker server`: the execution API server."""
 
+import errno
 import logging
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,13 @@ def command(**given: Any) -> None:  # noqa: ANN401 - one for each option, typed 
     try:
         serve(_serving(options, around))
     except (OSError, StoreError, UnknownDatabase, WeakSecret) as error:
-        raise Unserved(str(error)) from error
+        raise Unserved(f"{error}{_advice(error)}") from error
+
+
+def _advice(error: Exception) -> str:
+    """Say what may be done about it, where the system only says what it is."""
+    taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+    return "; does a server run here already? --port 0 takes a free port" if taken else ""
 
 
 class Options(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from tests.architecture.layout import ROOT
 from tests.architecture.pages import code
 from tests.system.standing import Standing, standing
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 README = code("README.md", "python")
 [DECORATOR] = re.findall(r"`(@task\([^`]*)`", (ROOT / "README.md").read_text())

@@ -61,7 +61,7 @@ def test_a_descriptor_and_systemd_are_told_too(home: Path) -> None:
 def test_a_port_that_is_taken_is_said(server: Live, home: Path) -> None:
     port = server.url.rpartition(":")[2]
     result = worker("server", "--port", port, "--home", str(home))
-    assert (result.returncode, port in result.stderr) == (2, True)
+    assert (result.returncode, port in result.stderr, "--port 0" in result.stderr) == (2, True, True)
     assert "Traceback" not in result.stderr
 
 
