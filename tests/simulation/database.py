@@ -37,7 +37,15 @@ class Storage:
         self.connection = connection()
         self.full_until = 0.0
         self.on_commit: Callable[[], None] = lambda: None
+        self._changes = self.connection.total_changes
         self.connection.execute("BEGIN")
+
+    def committed(self) -> None:
+        """Have it looked at, if anything is different."""
+        changes = self.connection.total_changes
+        if changes != self._changes:
+            self._changes = changes
+            self.on_commit()
 
     def discard(self) -> None:
         """Take the history back."""
@@ -76,7 +84,7 @@ class Database:
             self._storage.connection.execute("RELEASE one")
             raise
         self._storage.connection.execute("RELEASE one")
-        self._storage.on_commit()
+        self._storage.committed()
         if tx.woken:
             self._bell.ring(tx.woken)
         # The answer comes in a step of its own: a server may die between a commit and its answer.

@@ -58,7 +58,9 @@ class History:
         self._steps_due = sorted(
             (blow for blow in self.plan.blows if blow.at_step is not None), key=lambda blow: blow.at_step or 0
         )
+        self._next_strike = 0
         self._settled = False
+        self._over = False
 
     def _manner(self, attempt: str) -> Manner:
         task = self.watch.task_of(attempt)
@@ -71,8 +73,9 @@ class History:
         try:
             with machine(world, self.sockets):
                 self._begin()
-                while not self._over() and world.step():
-                    self._strike()
+                while not self._over and world.step():
+                    if world.steps >= self._next_strike:
+                        self._strike()
                     if self.watch.found or world.faults:
                         break
                 self._end()
@@ -112,6 +115,7 @@ class History:
     def _strike(self) -> None:
         while self._steps_due and (self._steps_due[0].at_step or 0) <= self.world.steps:
             self._hit(self._steps_due.pop(0))
+        self._next_strike = (self._steps_due[0].at_step or 0) if self._steps_due else MOST_STEPS
 
     def _hit(self, blow: Blow) -> None:
         if not self._settled and self.world.now <= plans.FAULTS_S:
@@ -180,6 +184,7 @@ class History:
 
     def _look(self) -> None:
         self.watch.look()
+        self._over = self._has_ended()
         self.world.at(self.world.now + LOOK_EVERY_S, self.world.nature, self._look)
         if not self._settled and self.world.now > self._calm and self._quiet():
             self._settled = True
@@ -199,7 +204,7 @@ class History:
             site.supervisor is not None and site.supervisor.idle for site in self.sites
         )
 
-    def _over(self) -> bool:
+    def _has_ended(self) -> bool:
         if self.world.now > LONGEST_S or self.world.steps > MOST_STEPS:
             return True
         return self._settled and all(site.supervisor is None or site.supervisor.ended() for site in self.sites)

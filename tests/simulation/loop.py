@@ -19,6 +19,28 @@ MOST_CLOSINGS = 50
 _Loop: Any = asyncio.AbstractEventLoop
 
 
+class Handle(asyncio.Handle):
+    """A callback that is a step itself: a frame less than asyncio's, of which a history has thousands."""
+
+    _callback: Callable[..., object]
+    _args: tuple[Any, ...]
+    _context: Context
+    _loop: "SimLoop"
+
+    def __call__(self) -> None:
+        """Run, unless it was cancelled."""
+        if self.cancelled():
+            return
+        loop = self._loop
+        if loop.world.running is not loop:
+            loop.world.running = loop
+            events._set_running_loop(loop)  # noqa: SLF001 - what every loop that is not asyncio's own has to call
+        try:
+            self._context.run(self._callback, *self._args)
+        except BaseException as error:  # noqa: BLE001 - the world raises what is no fault
+            loop.call_exception_handler({"exception": error})
+
+
 class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not here, and signatures are simpler
     """One party's loop. It has as much of a loop as Taskhand needs."""
 
@@ -27,47 +49,36 @@ class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not h
         self.readers: dict[int, Callable[[], object]] = {}
         self.on_reader: Callable[[int], None] = lambda _: None
         """Called when somebody begins to listen to a fd."""
-        self._world = party.world
+        self.world = party.world
         self._tasks: dict[asyncio.Task[Any], None] = {}  # in their order, which a set has not
 
     # --- callbacks and time -------------------------------------------------------------------------------------------
 
     def time(self) -> float:
-        return self._world.now
+        return self.world.now
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        self._world.at(self._world.now, self.party, lambda: self._run(handle))
+        handle = Handle(callback, args, self, context)
+        self.world.at(self.world.now, self.party, handle)
         return handle
 
     call_soon_threadsafe = call_soon
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
-        self._world.at(when, self.party, lambda: self._run(handle))
+    ) -> asyncio.Handle:
+        handle = Handle(callback, args, self, context)
+        self.world.at(when, self.party, handle)
         return handle
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        return self.call_at(self._world.now + delay, callback, *args, context=context)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It stays in the world's queue, and is passed over there."""
-
-    def _run(self, handle: asyncio.Handle) -> None:
-        if handle.cancelled():
-            return
-        if self._world.running is not self:
-            self._world.running = self
-            events._set_running_loop(self)  # noqa: SLF001 - what every loop that is not asyncio's own has to call
-        handle._run()  # noqa: SLF001 - as above
+    ) -> asyncio.Handle:
+        return self.call_at(self.world.now + delay, callback, *args, context=context)
 
     def enter(self, what: Callable[[], object]) -> None:
         """Do something as the party's own step, now."""
-        self._run(asyncio.Handle(what, (), self))
+        Handle(what, (), self)()
 
     # --- tasks and futures --------------------------------------------------------------------------------------------
 
@@ -90,7 +101,7 @@ class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not h
 
     def _began(self, task: "asyncio.Task[Any]") -> None:
         if self.party.alive and not task.cancelled() and (error := task.exception()) is not None:
-            self._world.fault(error)
+            self.world.fault(error)
 
     def run_in_executor(self, executor: object, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
         del executor
@@ -104,7 +115,7 @@ class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not h
             except Exception as error:  # noqa: BLE001 - as a thread would hand it over
                 done.set_exception(error)
 
-        self.call_later(self._world.between(0, THREAD_S), work)
+        self.call_later(self.world.between(0, THREAD_S), work)
         return done
 
     # --- sockets ------------------------------------------------------------------------------------------------------
@@ -131,7 +142,7 @@ class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not h
         """A fault of ours that nobody caught ends the history."""
         error = context.get("exception")
         if self.party.alive and isinstance(error, BaseException):
-            self._world.fault(error)
+            self.world.fault(error)
 
     def end(self) -> None:
         """Forget all that was under way, as a process that is killed does. Nothing that this closes reaches anyone."""
@@ -140,7 +151,7 @@ class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not h
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is killed, not forgotten
             _close(task.get_coro())
-        self._world.running = None
+        self.world.running = None
         events._set_running_loop(None)  # noqa: SLF001 - as above
         self.readers.clear()
 

@@ -30,7 +30,7 @@ from tests.simulation.world import Party, World
 
 SETTINGS = Settings(
     api=ApiSettings(url="http://server/execution"),
-    worker=WorkerSettings(name="worker", state_dir="/nonexistent/taskhand", slots=4, claim_wait_s=5.0),
+    worker=WorkerSettings(name="worker", state_dir="/nonexistent/taskhand", slots=4, claim_wait_s=12.0),
     limits=LimitSettings(boot_s=5.0, overtime_s=2.0, heartbeat_s=10.0),
     graces=Graces(pod_s=4.0, worker_margin_s=0.5, task_margin_s=0.5, short_s=1.0),
     checkpoints=CheckpointSettings(memory_pressure=0.0),
