@@ -60,7 +60,7 @@ async def ours_kib(count: int) -> tuple[float, float]:
         for child, channel in zip(children, channels, strict=True):
             await child.wait()
             channel.close()
-            for fd in (child.stdout_fd, child.stderr_fd, child.logs_fd):
+            for fd in (child.stdout_fd, child.stderr_fd, child.slate_fd, child.logs_fd):
                 os.close(fd or -1)
         await client.stop()
     return grown / count, grown_here / count

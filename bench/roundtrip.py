@@ -66,7 +66,7 @@ async def ours(client: KeeperClient, number: int, count: int) -> float:
     result = os.read(child.stdout_fd, 100)
     assert ending.code == 0, os.read(child.stderr_fd, 10_000).decode()
     channel.close()
-    for fd in (child.stdout_fd, child.stderr_fd, child.logs_fd):
+    for fd in (child.stdout_fd, child.stderr_fd, child.slate_fd, child.logs_fd):
         assert fd is not None
         os.close(fd)
     return float(result)

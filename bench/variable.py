@@ -75,7 +75,7 @@ async def ours(keeper: KeeperClient, url: str, number: int, count: int) -> float
     result = float(os.read(child.stdout_fd, 100))
     talk.close()
     await client.close()
-    for fd in (child.stdout_fd, child.stderr_fd, child.logs_fd):
+    for fd in (child.stdout_fd, child.stderr_fd, child.slate_fd, child.logs_fd):
         os.close(fd or -1)
     return result
 

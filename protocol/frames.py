@@ -49,6 +49,11 @@ class FrameReader:
         self._wanted = 0
         """With bytes pending: how many there must be before another look is worth it."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether no frame has begun and not ended."""
+        return not self._pending
+
     def feed(self, data: bytes) -> list[Payload]:
         """Take bytes, give the payloads they complete."""
         whole: bytes | bytearray = data

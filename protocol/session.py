@@ -151,6 +151,15 @@ class SupervisorSession:
         self._position.take(Turn.GREETING)
         return encode_frame((GREETING_ID, outgoing(greeting, self._version), None), self._reader.cap)
 
+    def resume(self) -> None:
+        """Go on with a conversation that another end of ours has begun."""
+        self._position.take(Turn.GREETING)
+
+    @property
+    def resting(self) -> bool:
+        """Whether every question is answered and none has begun: nothing that was heard matters any more."""
+        return not self.open and self._reader.empty
+
     def receive(self, data: bytes) -> list[Heard]:
         """Take bytes from the channel."""
         heard: list[Heard] = []

@@ -9,7 +9,7 @@ and a heartbeat delays nobody.
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -38,11 +38,13 @@ from supervisor.lifecycle import Lifecycle
 from supervisor.logs_records import Source
 from supervisor.machines import Do
 from supervisor.notes import Notes
-from supervisor.orders import Office, Order, folder_of, page_of, planned, request_of
+from supervisor.orders import Office, Order, facts_of, folder_of, page_of, planned, request_of
 from supervisor.outcome import GOES_ON, ExitContract, Outcome, exit_of
-from supervisor.records import Record, facts_of, greeting, occasion_of, record_of, status_of, why_of
+from supervisor.pages import Page
+from supervisor.records import Record, greeting, occasion_of, record_of, request_of_stop, status_of, summary, why_of
 from supervisor.reporting import Reporter
 from supervisor.rhythm import Rhythm
+from supervisor.slate import Slate
 from supervisor.stopping import CAPTURE_S, KILL
 from supervisor.victims import Candidate
 
@@ -54,7 +56,7 @@ REAP_S = 10.0
 class Attempt:
     """One attempt. `run` gives its record; `stop` may be called at any time."""
 
-    def __init__(self, office: Office, order: Order) -> None:
+    def __init__(self, office: Office, order: Order, page: Page | None = None) -> None:
         workload = order.workload
         carrier = workload.ti.context_carrier
         self.api = AttemptApi(office.client, workload.ti.id, workload.token, office.patience, carrier)
@@ -67,7 +69,7 @@ class Attempt:
         self._loop = asyncio.get_running_loop()
         self._core = Lifecycle(order.policy, workload.ti.id.bytes)
         self._log = office.logs.open(order.log)
-        self._page = page_of(office, order, extended=self.extended)
+        self._page = page or page_of(office, order, extended=self.extended)
         host = (office.hostname, office.unixname)
         self._server = Reporter(self.api, self._log, self._fire, host, self._page, extended=self.extended)
         self.notes = Notes(self.api, self._log, office.way, extended=self.extended)
@@ -80,8 +82,7 @@ class Attempt:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._armed = 0.0
-        self._began = self._loop.time()
-        self._exited = 0.0
+        self._began, self._exited = self._loop.time(), 0.0
         self._finished: asyncio.Future[None] = self._loop.create_future()
         self._why = ""
 
@@ -97,7 +98,7 @@ class Attempt:
 
     async def run(self) -> Record:
         """Make the attempt, and come back when the server knows how it ended."""
-        self._fire(ev.Begun())
+        self._begin()
         try:
             await self._finished
             self._page.over()
@@ -107,7 +108,12 @@ class Attempt:
                 self._timer.cancel()
             if self._child is not None:  # nothing, unless a fault of ours or a cancellation brought us here
                 self._office.keeper.kill(self._child, KILL, Scope.TREE)
+                self._office.keeper.forget(self._child)
+            self._page.close()
             self._free()
+
+    def _begin(self) -> None:
+        self._fire(ev.Begun())
 
     def stop(self, reason: StopReason, grace_s: float | None = None) -> None:
         """Have it end, with this reason. A second, shorter stop shortens the first one's patience."""
@@ -125,6 +131,7 @@ class Attempt:
 
     def _fire(self, event: ev.Event) -> list[Action]:
         actions = self._core.handle(event, self._loop.time())
+        self._page.remember(self._core)
         for action in actions:
             self._ACTIONS[action.do](self, action)
         self._arm()
@@ -181,10 +188,8 @@ class Attempt:
 
     def _do_look(self, _: Action) -> None:
         """Whether the child has read its greeting: then nothing of ours waits in its socket."""
-        child = self._child
-        if child is None or child.frames_fd is None or self._talk is None:
-            return
-        if self._talk.unsent == 0 and peeking.unread(child.frames_fd) == 0:
+        fd = None if self._child is None else self._child.frames_fd
+        if fd is not None and self._talk is not None and self._talk.unsent == 0 and peeking.unread(fd) == 0:
             self._fire(ev.Heard())
 
     def _do_hang_up(self, _: Action) -> None:
@@ -245,7 +250,7 @@ class Attempt:
         try:
             plan = self._plan = await planned(self._order, self, self._server.context, self._folder)
             child = self._child = await self._office.keeper.spawn(request_of(self._order, plan))
-            self._page.spawned(child)
+            slate = self._page.spawned(child, facts_of(self._order, self._began, self._pid, self._folder))
         except HeldForChangeError as change:
             await self.speak(CheckpointTask(datetime.now(UTC), hold=str(change)))
             self._fire(ev.Unspawned())
@@ -254,10 +259,10 @@ class Attempt:
             self.note("error", "the child could not be started", why=self._why)
             self._fire(ev.Unspawned())
         else:
-            self._connect(child, plan)
+            self._connect(child, plan, slate)
             self._fire(ev.Spawned())
 
-    def _connect(self, child: Child, plan: runtimes.SpawnPlan) -> None:
+    def _connect(self, child: Child, plan: runtimes.SpawnPlan, slate: Slate) -> None:
         if self._folder is not None:
             self._go(self._folder.watch(self, self._order.every_s))
         for warning in child.warnings:
@@ -266,7 +271,7 @@ class Attempt:
         self._log.attach(child.stderr_fd, Source.STDERR)
         if child.frames_fd is not None and child.logs_fd is not None:
             self._log.attach(child.logs_fd, Source.LOG)
-            self._talk = Conversation(child.frames_fd, SupervisorSession(allowed=plan.allowed), self, self)
+            self._talk = Conversation(child.frames_fd, SupervisorSession(allowed=plan.allowed), self, self, slate)
         child.exited.add_done_callback(lambda _: self._gone(child))
         child.ended.add_done_callback(lambda _: self._gone(child))
 
@@ -350,11 +355,7 @@ class Attempt:
 
     def stop_request(self) -> StopRequest | None:
         """Give the stop under way."""
-        stop, reason = self._core.stop, self._core.reason
-        if stop is None or reason is None:
-            return None
-        left = timedelta(seconds=max(stop.deadline - self._loop.time(), 0.0))
-        return StopRequest(reason, datetime.now(UTC) + left)
+        return request_of_stop(self._core, self._loop.time(), datetime.now(UTC))
 
     def log_channel(self) -> int | None:
         """Open a further log channel."""
@@ -363,12 +364,11 @@ class Attempt:
     def mask(self, value: object) -> None:
         """Hide a value in the log."""
         self._log.masker.add(value)
+        self._page.hides(self._log.masker.secrets)
 
     # --- the end --------------------------------------------------------------------------------------------------
 
     async def _conclude(self) -> Record:
-        if self._timer is not None:
-            self._timer.cancel()
         ending = None if self._child is None else await self._child.wait_for(REAP_S)
         if self._talk is not None:
             await self._talk.wait()
@@ -378,7 +378,7 @@ class Attempt:
         self.rhythm.ended(self._loop.time())
         # A failure of which the task said nothing is worth a request to the server, were it only one.
         say, level = (self._log.say, "info") if record.kind is None else (self.note, "error")
-        say(level, "the attempt ended", **facts_of(record))
+        say(level, "the attempt ended", **summary(record))
         for task in self._tasks:
             task.cancel()
         if self._folder is not None:

@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from supervisor.slate import Slate
+
 EventT = TypeVar("EventT")
 EventT_co = TypeVar("EventT_co", covariant=True)
 
-READ_SIZE = 64 * 1024
 READS_AT_ONCE = 8
 HIGH_MARK = 1024 * 1024
 LOW_MARK = 64 * 1024
@@ -37,7 +38,9 @@ class Hearing(Protocol[EventT_co]):
 class FrameChannel(Generic[EventT]):
     """One channel. It owns the fd; `on_event` is called for each event, in order, from the loop."""
 
-    def __init__(self, fd: int, session: Hearing[EventT], on_event: Callable[[EventT], None]) -> None:
+    def __init__(
+        self, fd: int, session: Hearing[EventT], on_event: Callable[[EventT], None], slate: Slate | None = None
+    ) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=fd)
         self._socket.settimeout(0)
         self._session = session
@@ -49,7 +52,9 @@ class FrameChannel(Generic[EventT]):
         self._reading = False
         self._ended = False
         self._deaf = False
-        self._unsent = bytearray()
+        self._slate = Slate() if slate is None else slate
+        self._own_slate = slate is None
+        self._waits = False
         self._passing: deque[tuple[int, list[int]]] = deque()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -63,7 +68,7 @@ class FrameChannel(Generic[EventT]):
     @property
     def unsent(self) -> int:
         """How many bytes the child has not taken yet."""
-        return len(self._unsent)
+        return 0 if self._deaf else self._slate.unsent
 
     @property
     def ended(self) -> bool:
@@ -86,19 +91,28 @@ class FrameChannel(Generic[EventT]):
         `passing` are fds that go with the first byte of it; they are the channel's to close, sent or not.
         """
         if passing:
-            self._passing.append((len(self._unsent), list(passing)))
+            self._passing.append((self.unsent, list(passing)))
         if self._deaf or not data:
             self._forget_passing()
             return
-        if not self._unsent:
-            data = data[self._sent(data) :]
-            if not data or self._deaf:
+        self._slate.say(data)
+        self.push()
+
+    def push(self) -> None:
+        """Send what waits: what was just said, or what the supervisor before us had no time to send."""
+        if not self._waits:
+            self._send()
+            if not self.unsent:
                 return
+            self._waits = True
             self._loop.add_writer(self._socket.fileno(), self._writable)
             self._drained.clear()
-        self._unsent += data
-        if len(self._unsent) > HIGH_MARK:
+        if self.unsent > HIGH_MARK:
             self.pause(_OWN_BRAKE)
+
+    def rest(self) -> None:
+        """Every question is answered: what was heard need not be kept for whoever comes after us."""
+        self._slate.rest()
 
     async def drained(self) -> None:
         """Wait until the child has taken everything, or never will."""
@@ -120,6 +134,8 @@ class FrameChannel(Generic[EventT]):
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
+            if self._own_slate:
+                self._slate.close()
 
     def _steer(self) -> None:
         wanted = not self._brakes and not self._ended
@@ -141,7 +157,7 @@ class FrameChannel(Generic[EventT]):
     def _read(self) -> bool:
         """Read once: whether there may be more."""
         try:
-            data = self._socket.recv(READ_SIZE)
+            data = self._slate.hear(self._socket)
         except BlockingIOError:
             return False
         except ConnectionError:  # it died with our replies unread
@@ -160,34 +176,32 @@ class FrameChannel(Generic[EventT]):
         return bool(data)
 
     def _writable(self) -> None:
-        del self._unsent[: self._sent(self._unsent)]
-        if not self._unsent:
+        self._send()
+        if not self.unsent and self._waits:
+            self._waits = False
             self._loop.remove_writer(self._socket.fileno())
             self._drained.set()
-        if len(self._unsent) <= LOW_MARK:
+        if self.unsent <= LOW_MARK:
             self.resume(_OWN_BRAKE)
 
-    def _sent(self, data: bytes | bytearray) -> int:
+    def _send(self) -> None:
         try:
-            count = self._socket.send(data) if not self._passing else self._passed(data)
+            self.bytes_out += self._slate.send(self._socket) if not self._passing else self._pass()
         except BlockingIOError:
-            return 0
+            return
         except OSError:  # it closed its end, or died: what it said before is still read
             self._stop_sending()
-            return 0
-        self.bytes_out += count
-        return count
 
-    def _passed(self, data: bytes | bytearray) -> int:
+    def _pass(self) -> int:
         """Send no further than to the next fds: those of the first byte go with it."""
         at, fds = self._passing[0]
         if at == 0:
-            until = self._passing[1][0] if len(self._passing) > 1 else len(data)
-            count = socket.send_fds(self._socket, [memoryview(data)[:until]], fds)
+            until = self._passing[1][0] if len(self._passing) > 1 else self.unsent
+            count = self._slate.pass_on(self._socket, until, fds)
             self._passing.popleft()
             _close(fds)
         else:
-            count = self._socket.send(memoryview(data)[:at])
+            count = self._slate.send(self._socket, at)
         self._passing = deque((place - count, each) for place, each in self._passing)
         return count
 
@@ -198,9 +212,9 @@ class FrameChannel(Generic[EventT]):
     def _stop_sending(self) -> None:
         self._deaf = True
         self._forget_passing()
-        if self._unsent and self._socket.fileno() != -1:
+        if self._waits and self._socket.fileno() != -1:
             self._loop.remove_writer(self._socket.fileno())
-        self._unsent.clear()
+        self._waits = False
         self._drained.set()
         self.resume(_OWN_BRAKE)
 

@@ -21,6 +21,7 @@ from supervisor.answers.desk import Desk
 from supervisor.api import TRACE
 from supervisor.channels import FrameChannel
 from supervisor.handlers import HANDLERS, LOCAL, answer
+from supervisor.slate import Slate
 from supervisor.tracing import lines_of
 
 AT_ONCE = 64
@@ -46,12 +47,14 @@ class Listener(Protocol):
 class Conversation:
     """The answering side of one channel."""
 
-    def __init__(self, fd: int, session: SupervisorSession, desk: Desk, listener: Listener) -> None:
+    def __init__(
+        self, fd: int, session: SupervisorSession, desk: Desk, listener: Listener, slate: Slate | None = None
+    ) -> None:
         self.asked = 0
         self._session = session
         self._desk = desk
         self._listener = listener
-        self._channel: FrameChannel[Heard] = FrameChannel(fd, session, self._on_event)
+        self._channel: FrameChannel[Heard] = FrameChannel(fd, session, self._on_event, slate)
         self._tasks: set[asyncio.Task[None]] = set()
         self._words: set[asyncio.Task[None]] = set()
         self._waiting: deque[Asked] = deque()
@@ -75,11 +78,25 @@ class Conversation:
     def greet(self, greeting: Message) -> None:
         """Begin. Raises `LocalProtocolError` when the greeting cannot be said at the child's version."""
         self._channel.send(self._session.greet(greeting))
+        self._channel.rest()
+        self._channel.open()
+
+    def resume(self, questions: bytes) -> None:
+        """Go on where a supervisor that is no more stopped: with the questions that it has not answered."""
+        self._session.resume()
+        for event in self._session.receive(questions):
+            self._on_event(event)
+        self._channel.push()
         self._channel.open()
 
     def listen(self) -> None:
         """Hear a child that was not greeted: all it can do is to break the rules, or go."""
         self._channel.open()
+
+    @property
+    def hears_an_end(self) -> bool:
+        """Whether a terminal message waits for its answer."""
+        return bool(self._words)
 
     @property
     def unsent(self) -> int:
@@ -172,6 +189,8 @@ class Conversation:
         except LocalProtocolError as error:  # a value that has no form on the wire: the asker is told that instead
             frame = self._session.answer(number, _failed(error))
         self._channel.send(frame, reply.fds if isinstance(reply, SentFDs) else ())
+        if self._session.resting:
+            self._channel.rest()
 
 
 def _failed(error: Exception) -> ErrorResponse:

@@ -92,52 +92,52 @@ class Deadlines:
     """The moments of one attempt."""
 
     def __init__(self, limits: Limits) -> None:
-        self._spans: dict[Deadline, float | None] = {
+        self.spans: dict[Deadline, float | None] = {
             _D.BOOT: limits.boot_s,
             _D.EXECUTION: limits.execution_s,
             _D.PROGRESS: limits.progress_s,
             _D.OVERTIME: limits.overtime_s,
         }
-        self._at: dict[Deadline, float] = {}
+        self.at: dict[Deadline, float] = {}
 
     def apply(self, moment: Moment, now: float) -> None:
         """Set and clear by the rules."""
         for deadline, rule in _CHANGES[moment]:
-            span = self._spans.get(deadline)
+            span = self.spans.get(deadline)
             if rule is Rule.CLEAR or span is None:
-                self._at.pop(deadline, None)
+                self.at.pop(deadline, None)
             else:
-                self._at[deadline] = now + span
+                self.at[deadline] = now + span
 
     def limit(self, deadline: Deadline, span_s: float) -> None:
         """Change how long one may take, from its next setting on."""
-        self._spans[deadline] = span_s
+        self.spans[deadline] = span_s
 
     def span(self, deadline: Deadline) -> float | None:
         """Say how long one may take."""
-        return self._spans.get(deadline)
+        return self.spans.get(deadline)
 
     def set(self, deadline: Deadline, at: float) -> None:
         """Set one to a moment of its own."""
-        self._at[deadline] = at
+        self.at[deadline] = at
 
     def clear(self, deadline: Deadline) -> None:
         """Take one away."""
-        self._at.pop(deadline, None)
+        self.at.pop(deadline, None)
 
     def passed(self, deadline: Deadline, now: float) -> bool:
         """Say whether one came due."""
-        return self._at.get(deadline, math.inf) <= now
+        return self.at.get(deadline, math.inf) <= now
 
     def next(self) -> float | None:
         """Say when the next one comes due."""
-        return min(self._at.values(), default=None)
+        return min(self.at.values(), default=None)
 
     def due(self, now: float) -> list[Deadline]:
         """Give what came due, the earliest first, and take it away."""
-        found = sorted((at, deadline) for deadline, at in self._at.items() if at <= now)
+        found = sorted((at, deadline) for deadline, at in self.at.items() if at <= now)
         for _, deadline in found:
-            del self._at[deadline]
+            del self.at[deadline]
         return [deadline for _, deadline in found]
 
 

@@ -68,7 +68,7 @@ class Folder:
         self._remark = notes.remark
         self._path = home
         self._seen: Signature = ()
-        self._print: str | None = None
+        self.print: str | None = None
         self._lock = asyncio.Lock()
         self._records: list[str] = []
         self._fault = ""
@@ -77,8 +77,8 @@ class Folder:
     async def prepare(self, desk: Desk, code: object, inputs: object) -> Path:
         """Make it, and fill it from the record to resume from."""
         self._path = self._home / str(desk.ti_id)
-        self._print = f"code={_digest(code)} inputs={_digest(inputs)}"
-        asked = GetCheckpoint(self._print)
+        self.print = f"code={_digest(code)} inputs={_digest(inputs)}"
+        asked = GetCheckpoint(self.print)
         while True:
             found = await answers.get(desk, asked)
             if found.hold is not None:
@@ -89,11 +89,18 @@ class Folder:
             try:
                 await asyncio.to_thread(self._fill, record, left=found.note is None)
             except _blobs().BlobCorrupt as corrupt:
-                asked = GetCheckpoint(self._print, record.seq if record else None, str(corrupt)[:300])
+                asked = GetCheckpoint(self.print, record.seq if record else None, str(corrupt)[:300])
                 self._note("warning", "a checkpoint is passed over", why=str(corrupt))
             else:
                 break
         return self._path
+
+    def resume(self, ti_id: object, inputs: str | None) -> None:
+        """Go on with the directory of an attempt that is adopted. What is in it may have been kept already."""
+        self._path, self.print = self._home / str(ti_id), inputs
+        with contextlib.suppress(OSError):
+            if self._base_of(self._path).read_text().partition("\n")[2] == _digest(self._signature()):
+                self._seen = self._signature()
 
     async def watch(self, desk: Desk, every_s: float) -> None:
         """Record what changes, from time to time, until it is over."""
@@ -113,9 +120,9 @@ class Folder:
                 if kept is None:
                     return
                 signature, reference, progress = kept
-                saved = await answers.save(desk, SaveCheckpoint(None, reference, progress, self._print))
+                saved = await answers.save(desk, SaveCheckpoint(None, reference, progress, self.print))
                 self._seen = signature
-                await asyncio.to_thread(self._base_of(self._path).write_text, str(saved.seq))
+                await asyncio.to_thread(self._base_of(self._path).write_text, f"{saved.seq}\n{_digest(signature)}")
                 self._records = [*self._records[-1:], reference.uri]
                 if len(self._records) > 1:
                     await asyncio.to_thread(_blobs().sweep, self._place, before, self._records)
@@ -171,7 +178,7 @@ class Folder:
         """Give the directory of an attempt that died here after this record: what is whole in it is newer."""
         for base in self._home.glob("*.base"):
             folder = base.with_suffix("")
-            if folder != self._path and folder.is_dir() and base.read_text() == str(seq):
+            if folder != self._path and folder.is_dir() and base.read_text().partition("\n")[0] == str(seq):
                 return folder
         return None
 

@@ -17,6 +17,7 @@ import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -48,29 +49,46 @@ def boot_id() -> str:
         return ""
 
 
-async def sweep(dead: Iterable[Opened], children: Iterable[Process], tmp_root: Path, grace_s: float = GRACE_S) -> Swept:
-    """Wait for what ends by itself, kill what does not, remove what they left behind."""
-    return await asyncio.to_thread(_sweep, [*dead], [*children], tmp_root, grace_s)
+async def sweep(
+    dead: Iterable[Opened],
+    children: Iterable[Process],
+    tmp_root: Path,
+    grace_s: float = GRACE_S,
+    spared: Iterable[int] = (),
+) -> Swept:
+    """Wait for what ends by itself, kill what does not, remove what they left behind.
+
+    `spared` are keepers that were adopted: what came from them is watched.
+    """
+    return await asyncio.to_thread(_sweep, [*dead], [*children], tmp_root, grace_s, {*spared})
 
 
-def _sweep(dead: list[Opened], children: list[Process], tmp_root: Path, grace_s: float) -> Swept:
+def _sweep(dead: list[Opened], children: list[Process], tmp_root: Path, grace_s: float, spared: set[int]) -> Swept:
     here = [each for each in dead if each.boot == boot_id()]
     marks = {f"{MARK}={each.pid}.{each.started}".encode() for each in here}
-    known = children if here else []
-    waited_for = _wait(marks, known, grace_s)
-    killed = _kill(marks, known)
+    known = Known({*marks}, dict(children if here else []), spared)
+    waited_for = _wait(known, grace_s)
+    killed = _kill(known)
     for each in here:
-        _groups(each.pid)
+        _groups(each.pid, spared)
     return Swept(waited_for, killed, _folders(tmp_root))
 
 
-def _wait(marks: set[bytes], known: list[Process], grace_s: float) -> int:
+class Known(NamedTuple):
+    """Who is looked for: by mark, or by pid and start. And whose descendants are not."""
+
+    marks: set[bytes]
+    started: dict[int, int]
+    spared: set[int]
+
+
+def _wait(known: Known, grace_s: float) -> int:
     """Wait until they have ended, or for so long: how many there were.
 
     A child whose keeper is gone as well has been told by nobody to stop. The keeper is told again, which is nothing.
     """
     until = time.monotonic() + grace_s
-    held = dict(_held(marks, known))
+    held = dict(_held(known))
     for pid, pidfd in held.items():
         with contextlib.suppress(OSError, GoneError):
             if int(stat_fields(pid)[1]) not in held:
@@ -81,11 +99,11 @@ def _wait(marks: set[bytes], known: list[Process], grace_s: float) -> int:
     return len(held)
 
 
-def _kill(marks: set[bytes], known: list[Process]) -> int:
+def _kill(known: Known) -> int:
     """Kill them, and those that they made meanwhile, until there are none: how many."""
     count = 0
     for _ in range(ROUNDS):
-        found = [pidfd for _, pidfd in _held(marks, known)]
+        found = [pidfd for _, pidfd in _held(known)]
         for pidfd in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
@@ -98,27 +116,34 @@ def _kill(marks: set[bytes], known: list[Process]) -> int:
     return count
 
 
-def _held(marks: set[bytes], known: list[Process]) -> Iterable[tuple[int, int]]:
+def _held(known: Known) -> Iterable[tuple[int, int]]:
     """Give pid and pidfd of each that lives: opened first, looked at then, so it is the one that was looked at."""
-    started = dict(known)
-    for place in Path("/proc").glob("[0-9]*") if marks or known else ():
+    for place in Path("/proc").glob("[0-9]*") if known.marks or known.started else ():
         pid = int(place.name)
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:
             continue
-        if _is_meant(pid, marks, started) and not _ended(pidfd, 0.0):
+        if _is_meant(pid, known) and not _ended(pidfd, 0.0):
             yield pid, pidfd
         else:
             os.close(pidfd)
 
 
-def _is_meant(pid: int, marks: set[bytes], started: dict[int, int]) -> bool:
+def _is_meant(pid: int, known: Known) -> bool:
     with contextlib.suppress(OSError, GoneError):
-        if pid in started and start_time(pid) == started[pid]:
+        if pid in known.started and start_time(pid) == known.started[pid]:
             return True
-        return not marks.isdisjoint(read_small(f"/proc/{pid}/environ").split(b"\0"))
+        marked = not known.marks.isdisjoint(read_small(f"/proc/{pid}/environ").split(b"\0"))
+        return marked and not _comes_from(pid, known.spared)
     return False
+
+
+def _comes_from(pid: int, keepers: set[int]) -> bool:
+    """Whether it is one of these, or descends from one."""
+    while pid > 1 and pid not in keepers:
+        pid = int(stat_fields(pid)[1])
+    return pid in keepers
 
 
 def _ended(pidfd: int, within_s: float) -> bool:
@@ -127,11 +152,13 @@ def _ended(pidfd: int, within_s: float) -> bool:
     return bool(poll.poll(within_s * 1000))
 
 
-def _groups(pid: int) -> None:
+def _groups(pid: int, spared: set[int]) -> None:
     own = cgroups.own_group()
     for place in [] if own is None else own.glob(f"taskhand-{pid}-*"):
-        for group in place.glob("*/"):
-            cgroups.Group(str(group)).kill()
+        for group in map(cgroups.Group, map(str, place.glob("*/"))):
+            with contextlib.suppress(GoneError):
+                if not any(_comes_from(each, spared) for each in group.pids()):
+                    group.kill()
         cgroups.forget(str(place))
 
 

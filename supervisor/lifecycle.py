@@ -68,12 +68,12 @@ class Lifecycle:
         self.retries_left = False
         self.verdict: Verdict | None = None
         self.finished = False
-        self._deadlines = Deadlines(policy.limits)
+        self.deadlines = Deadlines(policy.limits)
         grace_s = policy.graces.task_s if policy.grace_s is None else policy.grace_s
         self.leasehold = Leasehold(policy.outage, grace_s, policy.heartbeat_s, seed)
-        self._server = Server.WILLING
+        self.server = Server.WILLING
         self._exit: Exit | None = None
-        self._looked = False
+        self.looked = False
         self._actions: list[Action] = []
 
     @property
@@ -88,7 +88,7 @@ class Lifecycle:
 
     def next_deadline(self) -> float | None:
         """Say when to come back with a `Tick`."""
-        return self._deadlines.next()
+        return self.deadlines.next()
 
     def handle(self, event: ev.Event, now: float) -> list[Action]:
         """Take an event; give what is to be done, in order."""
@@ -127,7 +127,7 @@ class Lifecycle:
 
     def _spawned(self, _: ev.Spawned, now: float) -> None:
         self._child(ChildEvent.SPAWNED)
-        self._deadlines.apply(Moment.SPAWNED, now)
+        self.deadlines.apply(Moment.SPAWNED, now)
         self._lease(LeaseEvent.ASK)
         if self.lease is Lease.HELD:
             self._greet(now)
@@ -137,28 +137,28 @@ class Lifecycle:
     def _unspawned(self, _: ev.Unspawned, now: float) -> None:
         self._exit = Exit.NEVER
         self._child(ChildEvent.UNSPAWNED)
-        self._deadlines.apply(Moment.GONE, now)
+        self.deadlines.apply(Moment.GONE, now)
         self._lease(LeaseEvent.ASK)
 
     def _exited(self, event: ev.Exited, now: float) -> None:
-        if self._deadlines.passed(Deadline.LEASE, now):  # we come late: perhaps it was the keeper that ended it
+        if self.deadlines.passed(Deadline.LEASE, now):  # we come late: perhaps it was the keeper that ended it
             self._late_lease(now)
         if self._child(ChildEvent.EXITED):
             self._exit = event.exit
-            self._deadlines.apply(Moment.GONE, now)
+            self.deadlines.apply(Moment.GONE, now)
 
     def _heard(self, _: ev.Event, now: float) -> None:
         if self._child(ChildEvent.HEARD):
-            self._deadlines.apply(Moment.HEARD, now)
+            self.deadlines.apply(Moment.HEARD, now)
 
     def _progressed(self, _: ev.Progressed, now: float) -> None:
         if self.child is Child.WORKING:
-            self._deadlines.apply(Moment.PROGRESSED, now)
+            self.deadlines.apply(Moment.PROGRESSED, now)
 
     def _limited(self, event: ev.Limited, now: float) -> None:
-        self._deadlines.limit(Deadline.EXECUTION, event.seconds)
+        self.deadlines.limit(Deadline.EXECUTION, event.seconds)
         if self.child in {Child.BOOTING, Child.WORKING}:
-            self._deadlines.set(Deadline.EXECUTION, now + event.seconds)
+            self.deadlines.set(Deadline.EXECUTION, now + event.seconds)
 
     def _saved(self, _: ev.Saved, now: float) -> None:
         self.checkpoint = True
@@ -181,12 +181,12 @@ class Lifecycle:
 
     def _greet(self, now: float) -> None:
         if self._child(ChildEvent.GRANTED):
-            self._deadlines.apply(Moment.STARTED, now)
+            self.deadlines.apply(Moment.STARTED, now)
             if not self.policy.talks:
                 self._heard(ev.Heard(), now)
 
     def _refused(self, _: ev.Refused, now: float) -> None:
-        self._server = Server.REFUSED
+        self.server = Server.REFUSED
         self._lease(LeaseEvent.REFUSED)
         self._report(ReportEvent.FENCED)
         if self.child is Child.ABSENT:
@@ -194,8 +194,8 @@ class Lifecycle:
         self._halt(Manner.AT_ONCE, now)
 
     def _hold(self, sent: float | None, now: float) -> None:
-        self._deadlines.set(Deadline.LEASE, self.leasehold.renew(now if sent is None else sent).begin)
-        self._deadlines.set(Deadline.BEAT, self.leasehold.next_beat(now, answered=True))
+        self.deadlines.set(Deadline.LEASE, self.leasehold.renew(now if sent is None else sent).begin)
+        self.deadlines.set(Deadline.BEAT, self.leasehold.next_beat(now, answered=True))
 
     def _beat_taken(self, event: ev.BeatTaken, now: float) -> None:
         self._lease(LeaseEvent.BEAT)
@@ -204,7 +204,7 @@ class Lifecycle:
 
     def _beat_lost(self, _: ev.BeatLost, now: float) -> None:
         if self._beating():
-            self._deadlines.set(Deadline.BEAT, self.leasehold.next_beat(now, answered=False))
+            self.deadlines.set(Deadline.BEAT, self.leasehold.next_beat(now, answered=False))
 
     def _beat_refused(self, event: ev.BeatRefused, now: float) -> None:
         if self.report is not Report.QUIET:
@@ -219,32 +219,32 @@ class Lifecycle:
         return asked and self.child is not Child.GONE and self.report in {Report.QUIET, Report.TELLING}
 
     def _give_up(self) -> None:
-        self._server = Server.TERMINATED
+        self.server = Server.TERMINATED
         self._lease(LeaseEvent.CLOSE)
         self._report(ReportEvent.FENCED)
-        self._deadlines.clear(Deadline.BEAT)
-        self._deadlines.clear(Deadline.LEASE)
+        self.deadlines.clear(Deadline.BEAT)
+        self.deadlines.clear(Deadline.LEASE)
 
     # --- the task's word, and ours --------------------------------------------------------------------------------
 
     def _hung_up(self, _: ev.HungUp, now: float) -> None:
         self._do((Do.HANG_UP,))
         if self.child in {Child.BOOTING, Child.WORKING, Child.SPOKEN}:
-            self._deadlines.apply(Moment.HUNG_UP, now)
+            self.deadlines.apply(Moment.HUNG_UP, now)
 
     def _spoke(self, event: ev.Spoke, now: float) -> None:
         if self._report(ReportEvent.SPOKE):
             self.said = event.state
             self._child(ChildEvent.SPOKE)
-            self._deadlines.apply(Moment.SPOKE, now)
+            self.deadlines.apply(Moment.SPOKE, now)
 
     def _accepted(self, _: ev.Accepted, now: float) -> None:
         if self._report(ReportEvent.ACCEPTED):
             self._lease(LeaseEvent.CLOSE)
             if self.child is not Child.GONE:
-                self._deadlines.apply(Moment.TOLD, now)
+                self.deadlines.apply(Moment.TOLD, now)
                 if self.child is Child.STOPPING:
-                    self._deadlines.clear(Deadline.OVERTIME)
+                    self.deadlines.clear(Deadline.OVERTIME)
 
     def _declined(self, event: ev.Declined, now: float) -> None:
         if not self._report(ReportEvent.FENCED if event.final else ReportEvent.DECLINED):
@@ -252,9 +252,9 @@ class Lifecycle:
         if self.report is Report.QUIET:
             self.said = None
             if self._child(ChildEvent.DECLINED):
-                self._deadlines.apply(Moment.DECLINED, now)
+                self.deadlines.apply(Moment.DECLINED, now)
         elif self.child is not Child.GONE:
-            self._deadlines.apply(Moment.TOLD, now)
+            self.deadlines.apply(Moment.TOLD, now)
 
     def _fenced(self, _: ev.Fenced, now: float) -> None:
         if self.report in {Report.TELLING, Report.DUE}:
@@ -281,7 +281,7 @@ class Lifecycle:
             rungs = stopping.rungs_of(manner, self.policy.graces, left_s=grace_s)
             patience_s = next((rung.patience_s for rung in rungs if rung.signal != CAPTURE), 0.0)
             self.stop = stopping.hasten(self.stop, now, patience_s)
-            self._deadlines.set(Deadline.PATIENCE, self.stop.until)
+            self.deadlines.set(Deadline.PATIENCE, self.stop.until)
             return
         if self.cause is Cause.NONE and self.report is not Report.TOLD:
             self.cause, self.reason = cause, reason
@@ -292,31 +292,31 @@ class Lifecycle:
 
     def _halt(self, manner: Manner, now: float, grace_s: float | None = None) -> None:
         if self._child(ChildEvent.STOP):
-            self._deadlines.apply(Moment.STOPPED, now)
+            self.deadlines.apply(Moment.STOPPED, now)
             rungs = stopping.rungs_of(manner, self.policy.graces, self.policy.grace_s, grace_s)
             self.stop = stopping.begin(rungs, now)
             self._take(self.stop)
 
     def _take(self, stop: Stop) -> None:
         self._actions.append(Action(Do.CAPTURE) if stop.signal == CAPTURE else Action(Do.SIGNAL, stop.signal))
-        self._deadlines.set(Deadline.PATIENCE, stop.until)
+        self.deadlines.set(Deadline.PATIENCE, stop.until)
 
     # --- time -----------------------------------------------------------------------------------------------------
 
     def _tick(self, _: ev.Tick, now: float) -> None:
-        for deadline in self._deadlines.due(now):
+        for deadline in self.deadlines.due(now):
             if self.cause is Cause.NONE and deadline in _ENDS:
-                self.overdue = Overdue(deadline, self._deadlines.span(deadline))
+                self.overdue = Overdue(deadline, self.deadlines.span(deadline))
             self._DUE[deadline](self, now)
 
     def _late_boot(self, now: float) -> None:
         """Nothing was heard. Perhaps it works in silence: then it has read its greeting, and the shell can see that."""
-        if self._looked:
+        if self.looked:
             self._begin(None, Cause.BOOT, Manner.SHORT, now)
         else:
-            self._looked = True
+            self.looked = True
             self._do((Do.LOOK,))
-            self._deadlines.set(Deadline.BOOT, now + LOOK_S)
+            self.deadlines.set(Deadline.BOOT, now + LOOK_S)
 
     def _late_task(self, now: float) -> None:
         self._begin(StopReason.TIMEOUT, Cause.TIMEOUT, Manner.SHORT, now)
@@ -359,7 +359,7 @@ class Lifecycle:
             standing=STANDING[self.report] if self.said is not None else Standing.SILENT,
             exit=self._exit or Exit.LOST,
             cause=self.cause,
-            server=self._server,
+            server=self.server,
             retries_left=self.retries_left,
             zero_is_success=self.policy.zero_is_success,
             checkpoint=self.checkpoint,

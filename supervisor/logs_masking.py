@@ -9,7 +9,7 @@ where masking is slow instead.
 
 import json
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -26,6 +26,11 @@ class Masker:
         self._longest_first: list[str] = []
         for secret in secrets:
             self.add(secret)
+
+    @property
+    def secrets(self) -> Collection[str]:
+        """Give them all."""
+        return self._secrets
 
     @property
     def longest(self) -> int:

@@ -101,25 +101,23 @@ def _tls(settings: ApiSettings) -> ssl.SSLContext:
 
 @contextlib.asynccontextmanager
 async def office(
-    settings: Settings, on_warning: Callable[[str], None], meanwhile: Callable[[], object] = lambda: None
+    settings: Settings,
+    on_warning: Callable[[str], None],
+    meanwhile: Callable[[], object] = lambda: None,
+    *,
+    lasting: bool = False,
 ) -> AsyncIterator[Office]:
     """Open all of it. The state directory is ours alone: logs and checkpoints are in it.
 
-    `meanwhile` is called while the keeper starts, which is a process of its own: a good moment for slow imports.
+    `meanwhile` is called while the keeper starts, which is a process of its own: a good moment for slow imports. With
+    `lasting` the keeper outlives us and waits for the next of us, and what waits now for us is found.
     """
-    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tmp_root, _ = children_root(settings), lasting_root(settings)
-    options = settings.keeper
-    group = cgroups.prepare() if options.cgroups else None
-    env, files = child_environment(settings), take_open_files()
-    wished = KeeperSettings(str(tmp_root), options.entry, options.preload, env, cgroup=group, open_files=files)
+    wished = _wished(settings, lasting=lasting)
     _, host, user = identity(settings)
-    client, keeper, logs = (
-        client_of(settings.api, on_warning),
-        KeeperClient(wished, on_warning),
-        LogPump(settings.logs, on_warning),
-    )
+    client, keeper = client_of(settings.api, on_warning), KeeperClient(wished, on_warning)
+    logs = LogPump(settings.logs, on_warning)
     try:
+        held = await keeper.adopt()
         starting = asyncio.ensure_future(keeper.start())
         await asyncio.sleep(0)  # the process is started in this turn of the loop
         meanwhile()
@@ -135,10 +133,27 @@ async def office(
             answer_s=settings.api.timeout_s,
             extended=settings.api.extended,
             way=Way(on_warning),
+            held=tuple(held),
         )
     finally:
         await keeper.stop()
         await logs.stop()
         await client.close()
-        if group is not None:
-            cgroups.forget(group)
+        if wished.cgroup is not None:
+            cgroups.forget(wished.cgroup)
+
+
+def _wished(settings: Settings, *, lasting: bool) -> KeeperSettings:
+    """Make the places, and say what a keeper is started with."""
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lasting_root(settings)
+    options = settings.keeper
+    return KeeperSettings(
+        str(children_root(settings)),
+        options.entry,
+        options.preload,
+        child_environment(settings),
+        cgroup=cgroups.prepare() if options.cgroups else None,
+        open_files=take_open_files(),
+        doors=str(settings.state_dir / "keepers") if lasting else None,
+    )

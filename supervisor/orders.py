@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct, field, structs
 
 from protocol.http.workloads import AttemptPolicy, ExecuteTask
 from protocol.messages.startup import TIRunContext
 from supervisor import runtimes
+from supervisor.adopting import Facts
 from supervisor.answers.desk import Desk
 from supervisor.api import Client
 from supervisor.arguments import resolve
@@ -14,6 +16,7 @@ from supervisor.deadlines import Limits as Deadlines
 from supervisor.events import Policy
 from supervisor.folders import Folder
 from supervisor.journal_writer import Journal
+from supervisor.keeper.children import Child
 from supervisor.keeper.client import KeeperClient
 from supervisor.keeper.link import Kind, Limits, SpawnRequest
 from supervisor.logs import LogPump
@@ -48,6 +51,8 @@ class Office(Struct, frozen=True):
     """Whether the server is known to be ours even where the workload does not show it."""
     way: Way = field(default_factory=Way)
     """Whether logs reach the server."""
+    held: tuple[Child, ...] = ()
+    """The children of the supervisor before us, as their keepers hold them."""
     journal: Journal | None = None
     """Where outcomes are written down before they are told; a worker that carries out one workload has none."""
 
@@ -112,15 +117,46 @@ def order_of(workload: ExecuteTask, settings: Settings) -> Order:
 
 def page_of(office: Office, order: Order, *, extended: bool) -> Page:
     """Give its page of the journal."""
+    return Page(office.journal, order.workload.ti.id.bytes, title_of(order, extended=extended))
+
+
+def facts_of(order: Order, began: float, pid: int, folder: Folder | None) -> Facts:
+    """Give what a supervisor has to know that adopts the attempt, and what must not change with its settings."""
+    return Facts(
+        workload=msgspec.json.encode(order.workload),
+        runtime=order.runtime,
+        policy=order.policy,
+        log=str(order.log),
+        checkpoints=None if order.checkpoints is None else str(order.checkpoints),
+        began=began,
+        pid=pid,
+        inputs=None if folder is None else folder.print,
+    )
+
+
+def order_from(facts: Facts, settings: Settings) -> Order:
+    """Give the order of an attempt that is adopted: as it was given, whatever the settings say now."""
+    found = order_of(msgspec.json.decode(facts.workload, type=ExecuteTask), settings)
+    return structs.replace(
+        found,
+        runtime=facts.runtime,
+        policy=facts.policy,
+        log=Path(facts.log),
+        checkpoints=None if facts.checkpoints is None else Path(facts.checkpoints),
+        problem=None,
+    )
+
+
+def title_of(order: Order, *, extended: bool) -> Title:
+    """Give what stands at the head of its page."""
     task, checkpoints = order.task, order.checkpoints
-    title = Title(
+    return Title(
         name=f"{task.flow}/{task.run_id}/{task.task_id}/{task.map_index}",
         try_number=task.try_number,
         extended=extended,
         log=str(order.log),
         checkpoints=None if checkpoints is None else str(checkpoints / task.ti_id),
     )
-    return Page(office.journal, order.workload.ti.id.bytes, title)
 
 
 def _policy(wished: AttemptPolicy, settings: Settings, runtime: runtimes.Runtime) -> Policy:

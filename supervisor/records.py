@@ -1,13 +1,13 @@
 """What is kept of an attempt when it is over, and what its child is greeted with. Values only."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct, structs
 
 from protocol.http.workloads import ExecuteTask, WorkloadInstance
-from protocol.messages.checkpoints import StopReason
+from protocol.messages.checkpoints import StopReason, StopRequest
 from protocol.messages.startup import StartupDetails, TaskInstance, TIRunContext
 from supervisor.explaining import End, late, why
 from supervisor.keeper.children import Child, Ending
@@ -82,7 +82,7 @@ def record_of(ti: WorkloadInstance, core: Lifecycle, ending: Ending | None, why:
     )
 
 
-def facts_of(record: Record) -> dict[str, object]:
+def summary(record: Record) -> dict[str, object]:
     """Give what the attempt's log ends with."""
     fields = structs.asdict(record)
     return {name: fields[name] for name in FACTS if fields[name] not in (None, "") or name in FACTS[:3]}
@@ -97,6 +97,13 @@ def why_of(core: Lifecycle, child: Child | None, fault: str) -> str:
         return ""
     code, number, _ = (None, None, False) if child is None else status_of(child)
     return why(End(core.verdict.kind, code, number, core.overdue, core.policy.talks, fault))
+
+
+def request_of_stop(core: Lifecycle, now: float, today: datetime) -> StopRequest | None:
+    """Say what a task is told of the stop under way: why, and until when. The same moment, by two clocks."""
+    if core.stop is None or core.reason is None:
+        return None
+    return StopRequest(core.reason, today + timedelta(seconds=max(core.stop.deadline - now, 0.0)))
 
 
 def occasion_of(core: Lifecycle) -> str:

@@ -13,7 +13,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -59,7 +59,14 @@ class Outbox:
         self._office = office
         self._journal = journal
         self._complain = complain
+        self._keepers: list[int] = []
         self._limit = asyncio.Semaphore(AT_ONCE)
+
+    def spare(self, attempts: Container[bytes], keepers: list[int]) -> None:
+        """Leave these attempts to others: they run on, under keepers that must not be swept away."""
+        self._entries = [entry for entry in self._entries if entry.ti not in attempts]
+        self.left = len(self._entries)
+        self._keepers = keepers
 
     async def deliver(self, tmp_root: Path) -> None:
         """Deliver all. What is known goes first; the lost ones wait until nothing of them is left."""
@@ -71,9 +78,10 @@ class Outbox:
             self._complain(f"the last worker owed {len(said)} outcomes, and {len(silent)} attempts ran when it ended")
         sweeping = asyncio.ensure_future(
             sweep(
-                [opened for number, opened in self._sessions.items() if number != mine.session],
+                [each for each in self._sessions.values() if (each.pid, each.started) != (mine.pid, mine.started)],
                 [entry.process for entry in entries if entry.process is not None],
                 tmp_root,
+                spared=self._keepers,
             )
         )
         try:

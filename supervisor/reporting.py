@@ -63,7 +63,7 @@ class Reporter:
             self._fire(ev.Refused())
         else:
             self.context = context
-            self._page.began(context, self._api.token.value)
+            self._page.began(self._api.token.value, retries_left=context.should_retry)
             self._fire(ev.Granted(lease_s, context.should_retry, sent))
 
     async def beat(self, pid: int, within_s: float) -> None:
@@ -91,7 +91,7 @@ class Reporter:
         """Tell an end until it is answered. It is on the disk before the first byte of it leaves."""
         point("worker.end.heard")
         payload = encode_json(body)
-        await self._page.owed(body["state"], payload, self._api.token.value, row)
+        payload = await self._page.owed(body["state"], payload, self._api.token.value, row)
         return await self.deliver(body["state"], payload)
 
     async def deliver(self, state: str, payload: bytes) -> ApiRefused | None:

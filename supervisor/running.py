@@ -74,13 +74,17 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
     async with contextlib.AsyncExitStack() as stack:
         kept = None if source is not None else await stack.enter_async_context(_books(settings, name, on_fault))
         journal = None if kept is None else kept.journal
-        opening = office(settings, on_fault, meanwhile=lambda: import_module("supervisor.worker"))
+        opening = office(
+            settings, on_fault, meanwhile=lambda: import_module("supervisor.worker"), lasting=journal is not None
+        )
         opened = structs.replace(await stack.enter_async_context(opening), journal=journal)
         from supervisor.worker import Worker  # noqa: PLC0415 - a hundred modules, imported while the keeper starts
 
         found = source or source_of(settings, opened.client, name, on_fault)
         owing = None if kept is None else kept.owing(opened, on_fault)
         worker = Worker(opened, settings, found, on_record, on_fault, outbox=owing)
+        if kept is not None and owing is not None:
+            worker.adopt(kept.found.story, owing)
         if journal is not None and settings.journal.on_fault == "drain":
             journal.on_trouble = worker.drain
         with _signals(worker), _while(worker, while_fd), found_by(settings.state_dir, name):

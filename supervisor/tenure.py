@@ -67,24 +67,24 @@ class Leasehold:
         self._grace_s = grace_s
         self._heartbeat_s = heartbeat_s
         self._seed = seed
-        self._lease_s = 0.0
-        self._beats = 0
+        self.lease_s = 0.0
+        self.beats = 0
 
     def grant(self, lease_s: float) -> None:
         """Learn how long a lease is."""
-        self._lease_s = lease_s
+        self.lease_s = lease_s
 
     def renew(self, sent: float) -> Tenure:
         """Count anew, from the heartbeat that left then."""
-        self.now = tenure(sent, self._lease_s, self._grace_s, self._outage)
+        self.now = tenure(sent, self.lease_s, self._grace_s, self._outage)
         return self.now
 
     def next_beat(self, now: float, *, answered: bool) -> float:
         """When to beat next."""
         pace = heartbeat.interval if answered else heartbeat.again
-        every_s = pace(self._lease_s, self._heartbeat_s, self._outage.after_s)
-        self._beats += 1
-        return heartbeat.next_beat(now, every_s, self._seed, self._beats - 1)
+        every_s = pace(self.lease_s, self._heartbeat_s, self._outage.after_s)
+        self.beats += 1
+        return heartbeat.next_beat(now, every_s, self._seed, self.beats - 1)
 
 
 def manner_of(outage: Outage) -> Manner | None:

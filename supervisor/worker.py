@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 
 from protocol.http.workloads import ExecuteTask
 from protocol.messages.checkpoints import StopReason
+from supervisor.adoption import adopt
 from supervisor.api import ApiRefused
 from supervisor.attempt import Attempt
+from supervisor.journal import Story
 from supervisor.opening import children_root
 from supervisor.orders import Office, order_of
 from supervisor.records import Record
@@ -95,6 +97,14 @@ class Worker:
             remember(self._settings.state_dir / TIMES, self._times)
             self.undelivered += 0 if self._outbox is None else self._outbox.left
 
+    def adopt(self, story: Story, outbox: Outbox) -> None:
+        """Take over what still runs of the worker before this one, and leave the rest of it to the outbox."""
+        keeper = self._office.keeper
+        found = adopt(self._office, self._settings, story, self._office.held, self._on_fault)
+        outbox.spare(found.known, [pid for pid in keeper.keeper_pids if pid != keeper.serving_pid])
+        for attempt in found.attempts:
+            self._attend_to(attempt)
+
     def drain(self, reason: StopReason = StopReason.DRAIN, grace_s: float | None = None) -> None:
         """Stop claiming, and stop all attempts. Again: the same, with little patience."""
         again = self._draining.is_set() and self._ends is None
@@ -172,7 +182,9 @@ class Worker:
                 await attempt.notes.ship()
 
     def _begin(self, workload: ExecuteTask) -> None:
-        attempt = Attempt(self._office, order_of(workload, self._settings))
+        self._attend_to(Attempt(self._office, order_of(workload, self._settings)))
+
+    def _attend_to(self, attempt: Attempt) -> None:
         self._busy += 1
         attempt.released.add_done_callback(self._freed)
         self.attempts[attempt] = asyncio.create_task(self._attend(attempt))

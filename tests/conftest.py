@@ -19,7 +19,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("a worker killed at each step, and what the next one made of it")
     for number, (point, end, seen, invariants) in enumerate(rows):
         if number == 0:
-            head = f"{'killed at':<18} {'task ended as':<14} {'told':<14}"
+            head = f"{'killed at':<38} {'task ended as':<14} {'told':<14}"
             terminalreporter.write_line(f"{head} {' | '.join(invariants)}")
         cells = " | ".join(f"{'yes' if held else 'NO':<{len(name)}}" for name, held in invariants.items())
-        terminalreporter.write_line(f"{point:<18} {end:<14} {seen:<14} {cells}")
+        terminalreporter.write_line(f"{point:<38} {end:<14} {seen:<14} {cells}")

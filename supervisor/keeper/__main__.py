@@ -39,13 +39,15 @@ def main() -> int:
     """Serve one link; 0 when it ended as it should."""
     # JSON, because `argparse` and what it imports are 0.35 MB more to fork.
     charge = msgspec.json.decode(sys.argv[1], type=Charge)
-    os.closerange(charge.link_fd + 1, 2**31 - 1)  # of who started the supervisor; programs we start would have them
+    last = max(charge.link_fd, charge.door_fd or 0)
+    os.closerange(last + 1, 2**31 - 1)  # of who started the supervisor; programs we start would have them
     nowhere = _occupy_low_fds()
     link = Link(socket.socket(fileno=charge.link_fd))
     os.set_inheritable(charge.link_fd, False)  # noqa: FBT003 - the signature is the standard library's
     for name, value in BOUND.items():
         if os.environ.get(name) == value:
             del os.environ[name]  # it was for us; who set another value wants our children to have it
+    door = _door(charge.door_fd)
     warnings: list[str] = []
     with noted() as hooks:
         entry = _load(charge.entry, link)
@@ -57,8 +59,6 @@ def main() -> int:
     become_subreaper()
     set_dumpable(allowed=False)
     _prepare_streams()
-    faulthandler.enable(file=2)
-    faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)  # `stacks` asks by this signal
     groups = Groups(charge.cgroup) if charge.cgroup else None
     home = Group(str(own_group())) if groups else None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -68,12 +68,11 @@ def main() -> int:
     wakeup = catch_signals()
     start = start._replace(nofile=(charge.open_files or soft, hard), handled=handled_signals())
     workshop = Workshop(start, charge.tmp_root, nowhere, groups, home, count(1))
-    keeper = Keeper(link, workshop, wakeup, charge.orphan_grace)
+    keeper = Keeper(link, workshop, wakeup, charge.orphan_grace, door)
     gc.collect()
     gc.disable()
     gc.freeze()
-    link.send(Ready(os.getpid(), start_time(os.getpid()), _imported(), warnings))
-    keeper.serve()
+    keeper.serve(Ready(os.getpid(), start_time(os.getpid()), _imported(), warnings))
     return 0
 
 
@@ -85,6 +84,15 @@ def _occupy_low_fds() -> int:
     while (fd := os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)) <= REPORT_FD:
         pass
     return fd
+
+
+def _door(fd: int | None) -> socket.socket | None:
+    if fd is None:
+        return None
+    os.set_inheritable(fd, False)  # noqa: FBT003 - as above
+    door = socket.socket(fileno=fd)
+    door.setblocking(False)  # noqa: FBT003 - as above
+    return door
 
 
 def _load(name: str, link: Link) -> Entry | None:
@@ -122,7 +130,9 @@ def _rehearse(module: ModuleType, warnings: list[str]) -> None:
 
 
 def _prepare_streams() -> None:
-    """Once, for all children: what they print is told by lines, whatever it is made of."""
+    """Once, for all children: what they print is told by lines, whatever it is made of, and their stacks when asked."""
+    faulthandler.enable(file=2)
+    faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)  # `stacks` asks by this signal
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(ValueError):
             if isinstance(stream, io.TextIOWrapper):

@@ -107,7 +107,8 @@ def prepare() -> str | None:
     own = own_group()
     if own is None:
         return None
-    place = own / f"taskhand-{os.getpid()}-{next(_numbers)}"
+    names = (own / f"taskhand-{os.getpid()}-{number}" for number in _numbers)
+    place = next(each for each in names if not each.exists())  # a supervisor that was executed anew has its old pid
     try:
         _clear(own)
         place.mkdir()

@@ -41,9 +41,9 @@ class Child:
         self.attempt = request.attempt
         self.pid = pid
         self.tmpdir = tmpdir
-        self.pidfd, self.stdout_fd, self.stderr_fd = fds[:3]
-        self.frames_fd: int | None = fds[3] if request.frames else None
-        self.logs_fd: int | None = fds[4] if request.frames else None
+        self.pidfd, self.stdout_fd, self.stderr_fd, self.slate_fd = fds[:4]
+        self.frames_fd: int | None = fds[4] if request.frames else None
+        self.logs_fd: int | None = fds[5] if request.frames else None
         self.warnings: list[str] = []
         """What of the request this machine cannot do, in words for the attempt's log."""
         self.exited: asyncio.Future[Exited] = asyncio.get_running_loop().create_future()
@@ -76,7 +76,8 @@ class Child:
 
     def channel_ends(self) -> Iterator[int]:
         """Give the fds that the caller owns."""
-        yield from (fd for fd in (self.stdout_fd, self.stderr_fd, self.frames_fd, self.logs_fd) if fd is not None)
+        ends = (self.stdout_fd, self.stderr_fd, self.slate_fd, self.frames_fd, self.logs_fd)
+        yield from (fd for fd in ends if fd is not None)
 
     def close_channel_ends(self) -> None:
         """Close them all: for a caller who has not handed any of them on."""

@@ -26,12 +26,14 @@ from itertools import count
 
 import msgspec
 
-from supervisor.keeper import cgroups
+from supervisor.keeper import cgroups, doors
 from supervisor.keeper.children import Child, Ending, SpawnError
 from supervisor.keeper.fosterage import Fosterage
 from supervisor.keeper.leftovers import remove, sweep, sweep_one
 from supervisor.keeper.link import (
     Exited,
+    Forget,
+    Held,
     Kill,
     Kind,
     Packet,
@@ -67,6 +69,9 @@ class KeeperClient:
         self._keepers: set[KeeperProcess] = set()
         self._starting: asyncio.Task[KeeperProcess] | None = None
         self._foster: Fosterage | None = None
+        self._kept: dict[str, KeeperProcess] = {}
+        """Which keeper keeps how an attempt ended, or will."""
+        self._found: list[Child] = []
         self._place: str | None = None
         self._chores: set[asyncio.Future[object]] = set()
         self._checked = 0.0
@@ -87,8 +92,29 @@ class KeeperClient:
         """Name the attempts that are being started."""
         return [pending.request.attempt for keeper in self._keepers for pending in keeper.pending.values()]
 
+    async def adopt(self) -> list[Child]:
+        """Find the keepers that outlived their supervisor: their children, those that ended meanwhile too.
+
+        Called before `start`. Who of them is not wanted is killed by the caller, and who is has to be forgotten.
+        """
+        self._prepare()
+        self._found.clear()
+        places = [] if self._settings.doors is None else doors.found(self._settings.doors)
+        await asyncio.gather(*map(self._join, places))
+        return self._found
+
+    async def _join(self, path: str) -> None:
+        keeper = KeeperProcess(self._settings, self._heard, self._gone, self._reserve)
+        self._keepers.add(keeper)
+        if not await keeper.join(path):
+            self._keepers.discard(keeper)
+
     async def start(self) -> None:
         """Start the first keeper. Raises KeeperError when it cannot; starting twice is fine."""
+        self._prepare()
+        await self._server()
+
+    def _prepare(self) -> None:
         self._stopped = False
         if self._foster is None:
             become_subreaper()
@@ -97,7 +123,6 @@ class KeeperClient:
                 self._settings = msgspec.structs.replace(self._settings, cgroup=self._place)
             self._foster = Fosterage(self._settings.cgroup, lambda: self.keeper_pids, self._end)
             self._do(sweep, self._settings.tmp_root)
-        await self._server()
 
     async def spawn(self, request: SpawnRequest) -> Child:
         """Start a child, or raise SpawnError. When this is cancelled the child is killed, if it came to be.
@@ -130,6 +155,12 @@ class KeeperClient:
         if keeper is not None:
             keeper.say(Release(child.attempt))
 
+    def forget(self, child: Child) -> None:
+        """Have nobody keep how it ended, or will: its outcome is in safety. Twice is fine."""
+        keeper = self._kept.pop(child.attempt, None)
+        if keeper is not None:
+            keeper.say(Forget(child.attempt))
+
     async def stop(self) -> None:
         """End all children, then the keepers. Twice is fine, and before `start` too."""
         self._stopped = True
@@ -143,6 +174,9 @@ class KeeperClient:
             async with asyncio.timeout(self._settings.stop_within_s):
                 await asyncio.gather(*(child.wait() for child in children))
         self._serving = None
+        for attempt, keeper in self._kept.items():
+            keeper.say(Forget(attempt))
+        self._kept.clear()
         await asyncio.gather(*(self._put_away(keeper) for keeper in list(self._keepers)))
         await asyncio.gather(*self._chores, return_exceptions=True)
         if self._place is not None:
@@ -233,6 +267,8 @@ class KeeperClient:
         match message:
             case Spawned():
                 self._spawn_succeeded(keeper, message, packet)
+            case Held():
+                self._take_over(keeper, message, packet)
             case SpawnFailed(seq, _, reason):
                 self._reserve.give_back()
                 pending = keeper.pending.pop(seq)
@@ -245,7 +281,7 @@ class KeeperClient:
 
     def _spawn_succeeded(self, keeper: KeeperProcess, message: Spawned, packet: Packet) -> None:
         pending = keeper.pending.pop(message.seq)
-        if packet.cut or len(packet.fds) != (5 if pending.request.frames else 3):
+        if packet.cut or len(packet.fds) != (6 if pending.request.frames else 4):
             for fd in packet.fds:
                 os.close(fd)
             keeper.say(Kill(message.attempt, signal.SIGKILL, Scope.TREE))
@@ -256,7 +292,7 @@ class KeeperClient:
             return
         child = Child(pending.request, message.pid, packet.fds, message.tmpdir)
         child.warnings = message.warnings
-        keeper.children[child.attempt] = self.children[child.attempt] = child
+        self._know(keeper, child)
         if pending.answer.done() or self._stopped:  # whoever asked has given up
             if not pending.answer.done():
                 pending.answer.set_exception(SpawnError("the keeper was stopped", ran=True))
@@ -264,6 +300,24 @@ class KeeperClient:
             self.kill(child, signal.SIGKILL, Scope.TREE)
         else:
             pending.answer.set_result(child)
+
+    def _take_over(self, keeper: KeeperProcess, held: Held, packet: Packet) -> None:
+        """A child of a supervisor that is gone. One whose channels are lost is beyond reach, and is killed."""
+        if packet.cut or len(packet.fds) != (6 if held.frames else 4):
+            for fd in packet.fds:
+                os.close(fd)
+            keeper.say(Kill(held.attempt, signal.SIGKILL, Scope.TREE))
+            keeper.say(Forget(held.attempt))
+            return
+        request = SpawnRequest(held.attempt, held.kind, frames=held.frames)
+        child = Child(request, held.pid, packet.fds, held.tmpdir)
+        self._know(keeper, child)
+        self._found.append(child)
+
+    def _know(self, keeper: KeeperProcess, child: Child) -> None:
+        keeper.children[child.attempt] = self.children[child.attempt] = child
+        if self._settings.doors is not None:
+            self._kept[child.attempt] = keeper
 
     def _end(self, child: Child, reaped: Reaped | None) -> None:
         self.children.pop(child.attempt, None)
@@ -279,6 +333,7 @@ class KeeperClient:
     def _gone(self, keeper: KeeperProcess) -> None:
         """A keeper has ended: as it should, or with children and wishes in its hands."""
         self._keepers.discard(keeper)
+        self._kept = {attempt: other for attempt, other in self._kept.items() if other is not keeper}
         was_serving = self._serving is keeper
         if was_serving:
             self._serving = None

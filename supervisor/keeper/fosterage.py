@@ -18,7 +18,7 @@ from supervisor.keeper.identity import read_small, start_time
 from supervisor.keeper.link import Reaped, Scope, Usage
 from supervisor.keeper.reaping import told, usage_of
 from supervisor.keeper.sweeping import LAST_RETRY_S, Sweep, litter
-from supervisor.keeper.trees import children_of, kill_subtree, signal_group, signal_process
+from supervisor.keeper.trees import children_of, kill_subtree, signal_group
 
 MARK = "TASKHAND_KEEPER"
 
@@ -43,11 +43,18 @@ class Fosterage:
         self._loop.add_reader(child.pidfd, self._ended, child)
 
     def deliver(self, child: Child, number: int, scope: Scope) -> bool:
-        """Signal a fostered child: whether it is one. It has not been collected, so its pid is its own."""
+        """Signal a fostered child: whether it is one.
+
+        It has not been collected, so its pid is its own; one that fell to somebody else (it was adopted from a keeper
+        that was not our child) may have been, so its pidfd is asked first.
+        """
         if child.pid not in self._children:
             return False
+        try:
+            signal.pidfd_send_signal(child.pidfd, number if scope is Scope.LEADER else 0)
+        except ProcessLookupError:
+            return True
         if scope is Scope.LEADER:
-            signal_process(child.pid, number)
             return True
         signal_group(child.pid, number)
         if scope is Scope.TREE and number == signal.SIGKILL:

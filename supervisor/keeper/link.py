@@ -4,7 +4,7 @@ A SOCK_SEQPACKET pair: one packet is one message, whole or not at all, and file 
 they belong to. Neither side ever blocks on the other: what does not fit the socket waits in a queue on the sender's
 side. The keeper says `Exited` before it collects the child and `Reaped` after, so that a keeper killed between the two
 leaves either a status that was told or a zombie that the supervisor inherits; there is no moment in which only a dead
-process knew.
+process knew. And what was told to a supervisor that died over it, the keeper tells the next one (`Held`, `Forget`).
 """
 
 import array
@@ -93,6 +93,8 @@ class Charge(msgspec.Struct, frozen=True):
     cgroup: str | None = None
     open_files: int | None = None
     orphan_grace: float = 10.0
+    door_fd: int | None = None
+    """Where another supervisor may come to when this one is gone; None: nobody can, and nothing is kept for anybody."""
 
 
 class Spawn(msgspec.Struct, frozen=True, array_like=True, tag="spawn"):
@@ -112,6 +114,12 @@ class Kill(msgspec.Struct, frozen=True, array_like=True, tag="kill"):
 
 class Release(msgspec.Struct, frozen=True, array_like=True, tag="release"):
     """Close the duplicates of this child's channels: the supervisor is done with them, and so must the child be."""
+
+    attempt: str
+
+
+class Forget(msgspec.Struct, frozen=True, array_like=True, tag="forget"):
+    """Its outcome is in safety: how this child ended need not be kept any more."""
 
     attempt: str
 
@@ -137,13 +145,30 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
 
 
 class Spawned(msgspec.Struct, frozen=True, array_like=True, tag="spawned"):
-    """The child runs. With it ride the fds: pidfd, stdout, stderr, and with frames also frames and logs."""
+    """The child runs. With it ride the fds: pidfd, stdout, stderr, slate, and with frames also frames and logs."""
 
     seq: int
     attempt: str
     pid: int
     tmpdir: str
     warnings: list[str] = msgspec.field(default_factory=list)
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True, tag="held"):
+    """A child of a supervisor that is gone, told to the next one. It may have ended; that is said after it.
+
+    With it ride the fds, as with `Spawned`.
+    """
+
+    attempt: str
+    pid: int
+    tmpdir: str
+    kind: Kind
+    frames: bool
+
+
+class HeldAll(msgspec.Struct, frozen=True, array_like=True, tag="held-all"):
+    """Those were all."""
 
 
 class SpawnFailed(msgspec.Struct, frozen=True, array_like=True, tag="spawn-failed"):
@@ -191,8 +216,8 @@ class Reaped(msgspec.Struct, frozen=True, array_like=True, tag="reaped"):
     """The temporary directory was not empty and is still there: removing a big tree is not the keeper's work."""
 
 
-ToKeeper = Spawn | Kill | Release | Retire
-ToSupervisor = Ready | Refused | Spawned | SpawnFailed | Exited | Reaped
+ToKeeper = Spawn | Kill | Release | Forget | Retire
+ToSupervisor = Ready | Refused | Spawned | Held | HeldAll | SpawnFailed | Exited | Reaped
 
 _encoder = msgspec.msgpack.Encoder()
 read_by_keeper: msgspec.msgpack.Decoder[ToKeeper] = msgspec.msgpack.Decoder(ToKeeper)

@@ -1,4 +1,7 @@
-"""One keeper process, as the supervisor sees it: started by exec, ready when it says so, gone when its pidfd does."""
+"""One keeper process, as the supervisor sees it: started by exec, ready when it says so, gone when its pidfd does.
+
+Or found: a keeper of a supervisor that is no more, which tells of its children and starts no others.
+"""
 
 import asyncio
 import contextlib
@@ -11,11 +14,14 @@ from pathlib import Path
 
 import msgspec
 
+from supervisor.keeper import doors
 from supervisor.keeper.children import Child
 from supervisor.keeper.fosterage import MARK, mark
+from supervisor.keeper.identity import GoneError, start_time
 from supervisor.keeper.link import (
     BOUND,
     Charge,
+    HeldAll,
     Link,
     Packet,
     Ready,
@@ -29,6 +35,7 @@ from supervisor.keeper.link import (
 from supervisor.keeper.reserve import FdReserve
 
 LINK_FD = 3
+DOOR_FD = 4
 
 
 class KeeperError(Exception):
@@ -49,6 +56,8 @@ class KeeperSettings(msgspec.Struct, frozen=True):
     python: str = sys.executable
     cgroup: str | None = "auto"
     """The cgroup v2 directory for the attempts' groups; "auto" makes one where the machine lets us, None uses none."""
+    doors: str | None = None
+    """The folder where supervisors find keepers that outlived theirs; None: a keeper ends with its supervisor."""
     open_files: int | None = None
     """How many files a child may have open, where the supervisor has raised that for itself; None: as many as it."""
     ready_within_s: float = 30.0
@@ -56,7 +65,7 @@ class KeeperSettings(msgspec.Struct, frozen=True):
     """How long it may say nothing while a spawn waits, before it counts as hung, is killed, and another is asked."""
     stop_within_s: float = 10.0
     orphan_grace_s: float = 10.0
-    """How long children get between SIGTERM and SIGKILL when the supervisor has gone and nobody adopts them."""
+    """How long children get between SIGTERM and SIGKILL that nobody can adopt, or whose keeper is told to end."""
     recheck_s: float = 1.0
     """How often, at most, the imported files are compared with those on disk."""
 
@@ -92,18 +101,25 @@ class KeeperProcess:
         self._pidfd = -1
         self._heard_at = self._loop.time()
         self._link: Link | None = None
+        self._door: doors.Door | None = None
+        self.told_all: asyncio.Future[None] = self._loop.create_future()
+        """Done when a keeper that was found has told of all its children, or has ended over it."""
 
     async def start(self) -> Ready:
         """Start it and wait for its word. When this raises, nothing is left of it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._link = Link(ours)
         try:
+            self._door = None if self._settings.doors is None else doors.make(self._settings.doors)
             with theirs:
                 self.pid = self._exec(theirs.fileno())
             self._pidfd = os.pidfd_open(self.pid)
         except OSError as error:
             self._link.close()
+            self._shut_door()
             raise KeeperError(f"{self._settings.python} could not be started: {error}") from error
+        if self._door is not None:
+            self._door.socket.close()  # it is the keeper's now
         self._loop.add_reader(self._link.fileno(), self._readable)
         self._loop.add_reader(self._pidfd, self._over)
         try:
@@ -120,6 +136,44 @@ class KeeperProcess:
         await self.end_now()
         reason = word.reason if word else f"it ended with status {self._ended.result()} before it was ready"
         raise KeeperError(f"the keeper for {self._settings.entry} could not be started: {reason}")
+
+    async def join(self, path: str) -> bool:
+        """Go to the keeper behind this door, and hear of its children: whether there is one. It starts no others."""
+        end = doors.knock(path)
+        if end is None:
+            return False
+        self._door = doors.Door(end, path)
+        self._link = Link(end)
+        self._loop.add_reader(end.fileno(), self._readable)
+        try:
+            async with asyncio.timeout(self._settings.ready_within_s):
+                word = await self._first_word
+                if isinstance(word, Ready):
+                    self._identify(word)
+                    self.retire()
+                    await self.told_all
+                    return True
+        except (TimeoutError, GoneError, OSError):
+            pass
+        self._loop.remove_reader(end.fileno())
+        self._link.close()
+        if self._pidfd != -1:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+        return False
+
+    def _identify(self, word: Ready) -> None:
+        pidfd = os.pidfd_open(word.pid)
+        if start_time(word.pid) != word.start_time:
+            os.close(pidfd)
+            raise GoneError(f"no process {word.pid} of then")
+        self.pid, self.ready, self._pidfd = word.pid, word, pidfd
+        self._loop.add_reader(pidfd, self._over)
+
+    def _shut_door(self) -> None:
+        if self._door is not None:
+            doors.remove(self._door.path)
+            self._door.socket.close()
 
     @property
     def gone(self) -> bool:
@@ -176,18 +230,22 @@ class KeeperProcess:
             preload=settings.preload,
             cgroup=settings.cgroup,
             open_files=settings.open_files,
+            door_fd=None if self._door is None else DOOR_FD,
             orphan_grace=settings.orphan_grace_s,
         )
         argv = [settings.python, "-m", "supervisor.keeper", msgspec.json.encode(charge).decode()]
         Path(settings.tmp_root).mkdir(mode=0o700, parents=True, exist_ok=True)
         nowhere = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         link = (os.POSIX_SPAWN_DUP2, link_fd, LINK_FD)
+        actions = [nowhere, link]
+        if self._door is not None:
+            actions.append((os.POSIX_SPAWN_DUP2, self._door.socket.fileno(), DOOR_FD))
         every = set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
         return os.posix_spawn(
             settings.python,
             argv,
             {**BOUND, **settings.env, MARK: mark()},
-            file_actions=[nowhere, link],
+            file_actions=actions,
             setsid=True,
             setsigmask=[],
             setsigdef=every,
@@ -214,8 +272,14 @@ class KeeperProcess:
         self._heard_at = self._loop.time()
         if isinstance(message, Ready | Refused):
             self._said(message)
+        elif isinstance(message, HeldAll):
+            self._told_all()
         else:
             self._on_message(self, message, packet)
+
+    def _told_all(self) -> None:
+        if not self.told_all.done():
+            self.told_all.set_result(None)
 
     def _said(self, word: Ready | Refused | None) -> None:
         if not self._first_word.done():
@@ -231,7 +295,9 @@ class KeeperProcess:
     def _over(self) -> None:
         """Collect it. By now its children have fallen to us: the kernel moves them before it wakes who waits."""
         self._loop.remove_reader(self._pidfd)
-        _, status = os.waitpid(self.pid, 0)
+        status = 0
+        with contextlib.suppress(ChildProcessError):  # it is another's, who started it before us
+            _, status = os.waitpid(self.pid, 0)
         os.close(self._pidfd)
         link = self._link
         if link is not None and link.fileno() != -1:
@@ -239,6 +305,8 @@ class KeeperProcess:
             self._loop.remove_reader(link.fileno())
             self._loop.remove_writer(link.fileno())
             link.close()
+        self._shut_door()
         self._ended.set_result(status)
         self._said(None)
+        self._told_all()
         self._on_gone(self)

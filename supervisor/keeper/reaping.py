@@ -16,8 +16,15 @@ class Nursery:
     """All children of the keeper, and those that ended and are being swept up."""
 
     def __init__(
-        self, tell: Callable[[ToSupervisor], None], settle: Callable[[Leader], None], now: Callable[[], float]
+        self,
+        tell: Callable[[ToSupervisor], None],
+        settle: Callable[[Leader], None],
+        now: Callable[[], float],
+        *,
+        keeps: bool,
     ) -> None:
+        self.kept: dict[str, Leader] = {}
+        """Those that ended, for as long as another supervisor may have to be told."""
         self.leaders: dict[int, Leader] = {}
         self.by_attempt: dict[str, Leader] = {}
         self._sweeps: dict[str, tuple[Leader, Sweep, Usage]] = {}
@@ -25,11 +32,29 @@ class Nursery:
         self._settle = settle
         self._now = now
         self._obituaries = Obituaries()
+        self._keeps = keeps
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody is left to wait for."""
+        return not self.leaders and not self._sweeps
 
     @property
     def empty(self) -> bool:
-        """Whether there is nobody left to wait for."""
-        return not self.leaders and not self._sweeps
+        """Whether there is nobody left to wait for, and nothing to keep for another supervisor."""
+        return self.quiet and not self.kept
+
+    def known(self) -> list[Leader]:
+        """Give those who have begun, and those who ended and are kept."""
+        return [leader for leader in self.by_attempt.values() if leader.begun]
+
+    def forget(self, attempt: str) -> None:
+        """Do not keep how this one ended, or will end."""
+        leader = self.by_attempt.get(attempt)
+        if leader is not None:
+            leader.unwanted = True
+            if self.kept.pop(attempt, None) is not None:
+                self._drop(leader)
 
     def add(self, leader: Leader) -> None:
         """Take a child that was just forked."""
@@ -63,20 +88,28 @@ class Nursery:
             sweep.oom_kills = int(self._obituaries.killed(leader.pid))
         self._settle(leader)  # whether it had begun: it may have begun and ended in one turn of our loop
         if leader.begun:
-            self._tell(told(leader.attempt, ended))
+            leader.exited = told(leader.attempt, ended)
+            self._tell(leader.exited)
         _, _, counted = os.wait4(leader.pid, 0)
         del self.leaders[leader.pid]
         self._sweeps[leader.attempt] = (leader, sweep, usage_of(counted))
 
     def _done(self, leader: Leader, sweep: Sweep, usage: Usage, *, left: int) -> None:
         del self._sweeps[leader.attempt]
-        del self.by_attempt[leader.attempt]
-        leader.release()
         dirty = litter(leader.tmpdir)
+        if leader.begun and self._keeps and not leader.unwanted:
+            self.kept[leader.attempt] = leader
+        else:
+            self._drop(leader)
         if leader.begun:
-            self._tell(Reaped(leader.attempt, usage, sweep.oom_kills, sweep.strays, left, dirty))
+            leader.reaped = Reaped(leader.attempt, usage, sweep.oom_kills, sweep.strays, left, dirty)
+            self._tell(leader.reaped)
         else:
             self._tell(SpawnFailed(leader.seq, leader.attempt, leader.failure))
+
+    def _drop(self, leader: Leader) -> None:
+        del self.by_attempt[leader.attempt]
+        leader.release()
 
     def _strays(self) -> list[int]:
         return [pid for pid in children_of(os.getpid()) if pid not in self.leaders]

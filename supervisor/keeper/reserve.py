@@ -7,7 +7,7 @@ are not to be had, and let go of them in the moment before its packet is read.
 
 import os
 
-FDS_PER_CHILD = 5
+FDS_PER_CHILD = 6
 
 
 class FdReserve:

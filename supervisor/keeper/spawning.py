@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from supervisor.keeper.cgroups import Group, Groups, unenforced
 from supervisor.keeper.executing import execute, is_quick
-from supervisor.keeper.link import Kind, Spawn
+from supervisor.keeper.link import Exited, Kind, Reaped, Spawn
 from supervisor.keeper.native import raw_signal
 from supervisor.keeper.plumbing import Ends, Ground, Start, begin
+from supervisor.slate import blank, tenure_of
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,120}\Z")
 
@@ -49,6 +50,7 @@ class Channels:
         """Make them all. Pipes where one direction is enough: they cost both sides less than sockets."""
         for name in ("stdout", "stderr", *(("logs",) if frames else ()), *(("report",) if report else ())):
             self.ours[name], self.theirs[name] = os.pipe2(os.O_CLOEXEC)
+        self.ours["slate"] = blank()
         if frames:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             self.ours["frames"], self.theirs["frames"] = ours.detach(), theirs.detach()
@@ -68,11 +70,23 @@ class Leader:
         self.group = ground.group
         self.warnings = warnings
         self.begun = False
+        self.kind, self.frames = spawn.request.kind, spawn.request.frames
+        self.exited: Exited | None = None
+        self.reaped: Reaped | None = None
+        """How it ended, as it was told; kept until somebody says that it may be forgotten."""
+        self.unwanted = False
+        self.supervisor = 0
         self.failure = "it ended before it had begun"
 
     def handed_over(self) -> list[int]:
         """Give the supervisor's ends, in the order in which it expects them."""
-        return [self.held[name] for name in ("pidfd", "stdout", "stderr", "frames", "logs") if name in self.held]
+        return [
+            self.held[name] for name in ("pidfd", "stdout", "stderr", "slate", "frames", "logs") if name in self.held
+        ]
+
+    def tenure(self) -> tuple[float, float] | None:
+        """Say until when it may run without a supervisor."""
+        return tenure_of(self.held["slate"]) if "slate" in self.held else None
 
     def release(self) -> None:
         """Close our duplicates of its channels. Twice is fine."""

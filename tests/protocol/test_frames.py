@@ -125,3 +125,13 @@ def test_a_payload_longer_than_may_be_sent_is_our_own_fault() -> None:
 def test_a_cap_is_a_length_a_prefix_can_say(cap: int) -> None:
     with pytest.raises(LocalProtocolError, match="is not between 1 and 4294967295"):
         FrameReader(cap)
+
+
+def test_a_reader_says_whether_a_frame_has_begun() -> None:
+    reader = FrameReader()
+    whole = frame(b"abc")
+    seen = [reader.empty]
+    for part in (whole + whole[:3], whole[3:]):
+        reader.feed(part)
+        seen.append(reader.empty)
+    assert seen == [True, False, True]

@@ -156,11 +156,13 @@ def test_a_second_question_under_an_open_id_breaks_the_conversation() -> None:
 
 
 def test_an_id_may_come_again_once_its_question_was_answered() -> None:
-    supervisor, _ = pair()
+    supervisor = SupervisorSession()
+    supervisor.resume()  # greeted by another end
     question = raw(0, {"type": "GetVariable", "key": "k"}, None)
     for _ in range(3):
         assert [type(event) for event in supervisor.receive(question)] == [Asked]
         supervisor.answer(0, NOT_FOUND)
+        assert supervisor.resting
 
 
 def test_a_question_with_the_greetings_id_is_a_question() -> None:

@@ -91,3 +91,9 @@ def test_order_does_not_matter() -> None:
     results = {Masker(order).mask("abcdefabc") for order in (secrets, secrets[::-1], sorted(secrets, key=len))}
     assert results == {MASK * 2}
     assert all(one == other for one, other in pairwise(results))
+
+
+def test_another_masker_can_be_made_of_its_secrets() -> None:
+    masker = Masker([{"a": 'quo"ted', "b": ["two\nlines"]}])
+    assert {*masker.secrets} <= {*Masker(masker.secrets).secrets}
+    assert Masker(masker.secrets).mask('quo"ted lines') == f"{MASK} {MASK}"

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from protocol.frames import encode_frame
 from protocol.messages.checkpoints import CheckpointTask, GetCheckpoint, GetStopRequest, SaveCheckpoint
@@ -253,6 +254,46 @@ def local(talk: Talk, count: str) -> None:
 # --- bad input ----------------------------------------------------------------------------------------------------
 
 
+def meanwhile(talk: Talk, *then: str) -> None:
+    """Say that it is there, wait until the test says so, and then do something else that children do."""
+    out("here")
+    go = Path(os.environ["TASKHAND_BLOBS"]).parent / "go"
+    while not go.exists():
+        threading.Event().wait(0.01)
+    BEHAVIOURS[then[0]](talk, *then[1:])
+
+
+def prints(talk: Talk, count: str) -> None:
+    """Print numbered lines, in two halves of a line each, and end well."""
+    for number in range(int(count)):
+        os.write(1, f"line {number} ".encode())
+        os.write(1, b"x" * 100 + b"\n")
+    say(talk, "success")
+
+
+def exits(_: Talk, code: str) -> None:
+    os._exit(int(code))
+
+
+def stops(talk: Talk, _: str) -> None:
+    """Wait for SIGTERM, and then for the test; ask why, and end on a checkpoint."""
+    noticed = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: noticed.set())
+    talk.ask(ReportProgress())
+    out("here")
+    while not noticed.wait(0.01):
+        pass
+    out("noticed")
+    go = Path(os.environ["TASKHAND_BLOBS"]).parent / "go"
+    while not go.exists():
+        threading.Event().wait(0.01)
+    answer = talk.ask(GetStopRequest())
+    assert isinstance(answer, Answered)
+    stop = getattr(answer.reply, "stop", None)
+    out(f"reason {stop and stop.reason}")
+    say(talk, "checkpointed")
+
+
 def raw(talk: Talk, hexadecimal: str) -> None:
     talk.send(bytes.fromhex(hexadecimal))
     hang()
@@ -331,6 +372,7 @@ BEHAVIOURS: dict[str, Callable[..., None]] = {
     for each in (
         say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, reads, asks, traced,
         relogs, poison, local,
+        meanwhile, prints, exits, stops,
         raw, deaf_after, refused, bytewise, pipelined, unread, closes, header, collides,
     )
 }  # fmt: skip

@@ -1,10 +1,14 @@
 """A worker is killed at every step between a task's last word and the server's answer; another one takes over.
 
+With its keeper left, whether the outcome is in the journal makes no difference: a question that was not answered is on
+the slate, and how a process ended the keeper knows. With the keeper killed as well there is the journal, and no more.
+
 Each step is one test, with the task's word and our verdict. The table at the end of the run says what was seen.
 Steps of the worker's own are points in its code (`supervisor.points`); the server's two are its own doing here.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -22,7 +26,7 @@ from tests.system.world import play
 pytestmark = pytest.mark.slow
 
 UNWRITTEN = ["worker.end.heard", "journal.queued", "journal.torn"]
-"""Killed before its outcome was in the journal: the truth is that nobody knows it."""
+"""Killed before its outcome was in the journal: without a keeper, the truth is that nobody knows it."""
 WRITTEN = ["journal.written", "journal.synced", "outcome.durable", "server.heard", "server.took"]
 WRITTEN += ["worker.end.told", "outcome.settled"]
 
@@ -52,7 +56,28 @@ async def started(folder: Path, url: str, crash_at: str = "", slots: int = 8) ->
     return process
 
 
-async def taken_over(folder: Path, point: str, end: str) -> tuple[MinimalApi, str, int]:
+def processes_of(pid: int) -> list[int]:
+    """Give those that came from this worker's keepers, whoever their parent is now."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (place / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(each.startswith(f"TASKHAND_KEEPER={pid}.".encode()) for each in variables):
+            found.append(int(place.name))
+    return found
+
+
+def kill_family(pid: int) -> None:
+    """Kill a dead worker's keeper, and its children with it."""
+    while family := processes_of(pid):
+        for each in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+
+
+async def taken_over(folder: Path, point: str, end: str, *, alone: bool) -> tuple[MinimalApi, str, int]:
     """Have a worker killed at this point, and another one take over: the server, the task instance, what is left."""
     await asyncio.to_thread(folder.mkdir)
     api, victim = MinimalApi(), list[Process]()
@@ -66,6 +91,8 @@ async def taken_over(folder: Path, point: str, end: str) -> tuple[MinimalApi, st
     code, _, _ = await output(first)
     assert code == -signal.SIGKILL
     victim.clear()
+    if alone:
+        kill_family(first.pid)
     second = await started(folder, url)
     ti = given["ti"]["id"]
     await api.until(lambda api: api.states[ti] != "running")
@@ -85,10 +112,13 @@ def rows(folder: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["adopted", "alone"])
 @pytest.mark.parametrize("point", [*UNWRITTEN, *WRITTEN])
-def test_nothing_is_lost_and_nothing_told_twice(tmp_path: Path, point: str, record_property: Any) -> None:
+def test_nothing_is_lost_and_nothing_told_twice(
+    tmp_path: Path, point: str, record_property: Any, *, alone: bool
+) -> None:
     async def scenario() -> list[tuple[MinimalApi, str, int]]:
-        return await asyncio.gather(*(taken_over(tmp_path / end, point, end) for end in TASKS))
+        return await asyncio.gather(*(taken_over(tmp_path / end, point, end, alone=alone) for end in TASKS))
 
     seen: dict[str, str] = {}
     for end, (api, ti, left) in zip(TASKS, play(scenario()), strict=True):
@@ -102,9 +132,11 @@ def test_nothing_is_lost_and_nothing_told_twice(tmp_path: Path, point: str, reco
             "nothing owed": left == 0,
             "no folder left": not [*(tmp_path / end / "tmp").iterdir()],
         }
-        record_property("kill point", (point, end, seen[end], invariants))
+        record_property("kill point", (f"{point}{', keeper too' if alone else ''}", end, seen[end], invariants))
         assert all(invariants.values()), (end, invariants)
-    if point in UNWRITTEN:
+    if not alone:
+        assert seen == {"success": "success/-", "failed": "failed/app"}
+    elif point in UNWRITTEN:
         assert set(seen.values()) == {"failed/lost"}
         assert rows(tmp_path) == {"success": "lost", "failed": "lost"}
     else:

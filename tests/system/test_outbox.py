@@ -18,7 +18,7 @@ from supervisor.keeper.identity import stat_fields
 from tests.architecture.layout import ROOT
 from tests.supervisor.test_journal import sealed
 from tests.system.test_commands import PLAIN, TOKEN, output, worker, workload
-from tests.system.test_kill_points import started
+from tests.system.test_kill_points import kill_family, processes_of, started
 from tests.system.world import measured, play
 
 pytestmark = pytest.mark.slow
@@ -126,19 +126,6 @@ def test_the_same_for_longer(tmp_path: Path, restart: bool, away_s: float) -> No
     exercise_outage(tmp_path, 50, away_s, restart=restart)
 
 
-def processes_of(pid: int) -> list[int]:
-    """Give those that came from this worker's keepers, whoever their parent is now."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            variables = (place / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(each.startswith(f"TASKHAND_KEEPER={pid}.".encode()) for each in variables):
-            found.append(int(place.name))
-    return found
-
-
 LOST: dict[str, tuple[dict[str, Any], dict[str, Any], str, str | None]] = {
     "lost": ({"task_id": "progress"}, {}, "failed", "lost"),
     "lost, retry": ({"task_id": "progress"}, RETRY, "up_for_retry", "lost"),
@@ -203,6 +190,7 @@ async def owing(folder: Path, api: MinimalApi, url: str, task_id: str = "local.2
     given = workload(api, task_id=task_id)
     api.queue(given)
     await output(first)
+    kill_family(first.pid)
     ti: str = given["ti"]["id"]
     return ti
 

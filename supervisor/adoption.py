@@ -1,0 +1,168 @@
+"""Adoption: the attempts of a supervisor that is no more, taken over while they run. The shell around `adopting`.
+
+First all that a keeper holds is looked at, with what the journal says of it. Each child is then watched again, its
+outcome left to the outbox, or, where nobody knows what it is, killed. An attempt that is adopted is one like any other;
+only its beginning is another: it goes on from what stands on its slate.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from msgspec import Struct, structs
+
+from protocol.messages.control import ErrorResponse
+from protocol.messages.shape import Message
+from protocol.states import TaskInstanceState
+from supervisor import runtimes
+from supervisor.adopting import Fate, Left, fate, read, recall
+from supervisor.attempt import Attempt
+from supervisor.journal import Entry, Story
+from supervisor.journal_writer import Journal
+from supervisor.keeper.children import Child
+from supervisor.keeper.link import Scope
+from supervisor.machines import Child as Place
+from supervisor.machines import Lease, Report
+from supervisor.orders import Office, order_from, title_of
+from supervisor.pages import TOLD, Page
+from supervisor.points import point
+from supervisor.settings import Settings
+from supervisor.slate import Part, Slate
+from supervisor.stopping import KILL
+
+
+class Adopted(Struct):
+    """What came of it. `known` names those of whom a keeper knows, so that nobody takes them for lost."""
+
+    attempts: list[Attempt] = []
+    known: set[bytes] = set()
+
+
+class AdoptedAttempt(Attempt):
+    """An attempt that another supervisor has begun."""
+
+    def __init__(self, office: Office, settings: Settings, found: "Found", page: Page) -> None:
+        left, child, slate = found.left, found.child, found.slate
+        assert left is not None  # noqa: S101 - others are not adopted
+        order = order_from(left.facts, settings)
+        token = slate.part(Part.TOKEN).decode() or order.workload.token
+        order = structs.replace(order, workload=structs.replace(order.workload, token=token))
+        super().__init__(office, order, page)
+        self._found = found
+        self._told_pid = left.facts.pid
+        self._core = recall(left, order.workload.ti.id.bytes)
+        self._child = child
+        self._began = left.facts.began
+        self._plan = runtimes.plan(order.runtime, order.task, _command(order.workload.command))
+        self._acknowledge: TaskInstanceState | None = None
+        page.adopted(child, slate, token)
+        for secret in page.hidden():
+            self._log.masker.add(secret)
+        if self._folder is not None:
+            self._folder.resume(self.ti_id, left.facts.inputs)
+
+    @property
+    def _pid(self) -> int:
+        return self._told_pid
+
+    def _begin(self) -> None:
+        """Go on: ask again what may not have been answered, hear again what was not."""
+        child, slate, core = self._found.child, self._found.slate, self._core
+        assert self._plan is not None  # noqa: S101 - as above
+        self.note("info", "the attempt goes on under another supervisor", pid=child.pid)
+        self._connect(child, self._plan, slate)
+        if core.report is Report.TOLD:
+            self._page.settled(TOLD)
+        elif core.lease in {Lease.HELD, Lease.EXPIRED} and core.report is Report.QUIET:
+            self._page.resumed(core.retries_left, self.api.token.value)
+        if self._talk is not None and core.child is not Place.WAITING:
+            self._talk.resume(slate.unanswered())
+            if core.report is Report.TOLD and self._talk.hears_an_end:
+                self._acknowledge = core.said
+        if core.lease is Lease.ASKED:
+            self._go(self._server.start(self._pid, self._lease_s))
+        self._arm()
+
+    async def speak(self, message: Message) -> ErrorResponse | None:
+        """Take the task's word. One that was accepted, and whose asker was not told so, is not a second one."""
+        acknowledge, self._acknowledge = self._acknowledge, None
+        if acknowledge is not None and getattr(message, "state", None) == acknowledge:
+            return None
+        return await super().speak(message)
+
+
+class Found(Struct):
+    """One child that a keeper holds."""
+
+    child: Child
+    slate: Slate
+    left: Left | None
+    ti: bytes
+
+
+def adopt(
+    office: Office, settings: Settings, story: Story, children: Iterable[Child], complain: Callable[[str], None]
+) -> Adopted:
+    """Take over what can be. Called once the journal is ours and before anything is told from it."""
+    adopted, ended = Adopted(), 0
+    for child in children:
+        found = _look(child)
+        entry = story.entries.get(found.ti)
+        adopted.known.add(found.ti)
+        match fate(found.left, entry):
+            case Fate.ADOPT if _same_server(office.journal, story, entry):
+                adopted.attempts.append(_take_over(office, settings, found, entry))
+                point("adoption.adopted")
+            case Fate.FORGET:
+                adopted.known.discard(found.ti)
+                _let_go(office, found)
+            case _:
+                ended += not child.ended.done()
+                adopted.known.discard(found.ti)
+                _let_go(office, found)
+    if adopted.attempts:
+        complain(f"{len(adopted.attempts)} attempts of the last supervisor are adopted")
+    if ended:
+        complain(f"{ended} processes that nobody knows were killed")
+    return adopted
+
+
+def _look(child: Child) -> Found:
+    slate = Slate(child.slate_fd)
+    left = read(slate.part(Part.FACTS), slate.memory(), greeted=slate.said)
+    return Found(child, slate, left, UUID(child.attempt).bytes)
+
+
+def _take_over(office: Office, settings: Settings, found: Found, entry: Entry | None) -> Attempt:
+    assert found.left is not None  # noqa: S101 - others are not adopted
+    order = order_from(found.left.facts, settings)
+    extended = office.extended or order.workload.lease is not None
+    title = title_of(order, extended=extended)
+    if office.journal is None or entry is None:
+        page = Page(office.journal, found.ti, title)
+    else:
+        page = Page.found(office.journal, entry, title)
+    return AdoptedAttempt(office, settings, found, page)
+
+
+def _let_go(office: Office, found: Found) -> None:
+    """Kill it, if it lives, and have it forgotten."""
+    office.keeper.kill(found.child, KILL, Scope.TREE)
+    office.keeper.forget(found.child)
+    found.slate.close()
+    for fd in found.child.channel_ends():
+        if fd != found.child.slate_fd:  # closed with the slate
+            os.close(fd)
+
+
+def _same_server(journal: Journal | None, story: Story, entry: Entry | None) -> bool:
+    """Whether its token is for the server that we speak to: it is shown to no other."""
+    if journal is None or entry is None or entry.began is None:
+        return True
+    session = story.sessions.get(entry.began.session, journal.opened)
+    return urlsplit(session.url).hostname == urlsplit(journal.opened.url).hostname
+
+
+def _command(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else tuple(given)

@@ -1,0 +1,60 @@
+"""A keeper that is alone: its table, and its orders."""
+
+from itertools import product
+
+from supervisor.solitude import AGAIN_S, KILL, LINGER_S, TABLE, TERM, Event, Order, Solitude, State, Tenure
+
+
+def alone(now: float = 100.0) -> Solitude:
+    solitude = Solitude(grace_s=10.0)
+    solitude.handle(Event.LOST, now)
+    return solitude
+
+
+def test_every_cell_is_filled() -> None:
+    assert {(state, event) for state, row in TABLE.items() for event in row} == set(product(State, Event))
+
+
+def test_who_serves_orders_nothing() -> None:
+    solitude = Solitude(10.0)
+    assert solitude.orders([("a", (0.0, 0.0))], 1e9) == ([], None)
+    assert solitude.state is State.SERVING
+
+
+def test_a_child_is_asked_when_its_tenure_says_so_and_killed_when_it_is_over() -> None:
+    solitude = alone()
+    children: list[tuple[str, Tenure]] = [("a", (120.0, 150.0)), ("b", (130.0, 140.0))]
+    assert solitude.orders(children, 101.0) == ([], 120.0)
+    assert solitude.orders(children, 120.0) == ([Order("a", TERM)], 130.0)
+    assert solitude.orders(children, 130.0) == ([Order("b", TERM)], 140.0)
+    assert solitude.orders(children, 141.0) == ([Order("b", KILL)], 141.0 + AGAIN_S)
+    assert solitude.orders(children[:1], 151.0) == ([Order("a", KILL)], 151.0 + AGAIN_S)
+    assert solitude.orders(children[:1], 153.0) == ([Order("a", KILL)], 153.0 + AGAIN_S)
+    assert solitude.lingers_until() == 150.0 + LINGER_S
+
+
+def test_a_child_that_was_not_allowed_yet_has_the_keepers_grace_twice() -> None:
+    solitude = alone()
+    assert solitude.orders([("a", None)], 109.0) == ([], 110.0)
+    assert solitude.orders([("a", None)], 110.0) == ([Order("a", TERM)], 120.0)
+    assert solitude.orders([("a", None)], 120.0) == ([Order("a", KILL)], 121.0)
+
+
+def test_a_supervisor_that_comes_takes_over_and_a_later_loss_counts_anew() -> None:
+    solitude = alone()
+    assert solitude.orders([("a", (101.0, 110.0))], 102.0)[0] == [Order("a", TERM)]
+    solitude.handle(Event.CAME, 103.0)
+    assert solitude.orders([("a", (101.0, 110.0))], 200.0) == ([], None)
+    solitude.handle(Event.LOST, 200.0)
+    assert solitude.orders([("a", (250.0, 260.0))], 201.0) == ([], 250.0)
+    assert solitude.lingers_until() == 260.0 + LINGER_S
+
+
+def test_one_that_nobody_can_find_stops_all_at_once() -> None:
+    for event in (Event.DESERTED, Event.TOLD):
+        solitude = alone(50.0)
+        solitude.handle(event, 100.0)
+        assert solitude.orders([("a", (1e6, 2e6))], 100.0) == ([Order("a", TERM)], 110.0)
+        assert solitude.orders([("a", (1e6, 2e6))], 110.0) == ([Order("a", KILL)], 111.0)
+        solitude.handle(Event.CAME, 111.0)
+        assert solitude.state is State.LEAVING
