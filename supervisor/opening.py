@@ -107,13 +107,12 @@ async def office(
     *,
     lasting: bool = False,
 ) -> AsyncIterator[Office]:
-    """Open all of it. The state directory is ours alone: logs and checkpoints are in it.
+    """Open all of it.
 
     `meanwhile` is called while the keeper starts, which is a process of its own: a good moment for slow imports. With
     `lasting` the keeper outlives us and waits for the next of us, and what waits now for us is found.
     """
     wished = _wished(settings, lasting=lasting)
-    _, host, user = identity(settings)
     client, keeper = client_of(settings.api, on_warning), KeeperClient(wished, on_warning)
     logs = LogPump(settings.logs, on_warning)
     try:
@@ -122,6 +121,7 @@ async def office(
         await asyncio.sleep(0)  # the process is started in this turn of the loop
         meanwhile()
         await starting
+        _, host, user = identity(settings)
         yield Office(
             client=client,
             keeper=keeper,
@@ -139,12 +139,11 @@ async def office(
         await keeper.stop()
         await logs.stop()
         await client.close()
-        if wished.cgroup is not None:
-            cgroups.forget(wished.cgroup)
+        cgroups.forget(wished.cgroup)
 
 
 def _wished(settings: Settings, *, lasting: bool) -> KeeperSettings:
-    """Make the places, and say what a keeper is started with."""
+    """Make the places, and say what a keeper is started with. The state directory is ours alone: logs are in it."""
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     lasting_root(settings)
     options = settings.keeper

@@ -118,9 +118,9 @@ def prepare() -> str | None:
     return str(place)
 
 
-def forget(place: str) -> None:
-    """Remove the place, and the groups that keepers who died had no time to remove."""
-    for group in [*Path(place).glob("*/"), Path(place)]:
+def forget(place: str | None) -> None:
+    """Remove the place, and the groups that keepers who died had no time to remove. None is no place."""
+    for group in [*Path(place).glob("*/"), Path(place)] if place is not None else ():
         with contextlib.suppress(OSError):
             group.rmdir()
 
