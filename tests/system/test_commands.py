@@ -15,6 +15,7 @@ import pytest
 from bench.minimal_api import Answer, Call, MinimalApi
 from tests.architecture.layout import ROOT
 from tests.supervisor.test_sources import envelope
+from tests.system.leaving import note
 from tests.system.world import ENTRY, on, play
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,9 @@ def workload(api: MinimalApi, number: int = 1, **more: Any) -> dict[str, Any]:
 async def worker(folder: Path, *arguments: str, **environ: str) -> Process:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TASKHAND_KEEPER_ENTRY": ENTRY, **environ}
     command = [sys.executable, "-m", "supervisor", *arguments, "--state-dir", str(folder)]
-    return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=env, cwd=folder)
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=env, cwd=folder)
+    note(process.pid)
+    return process
 
 
 async def output(process: Process, given: bytes | None = None) -> tuple[int, str, str]:

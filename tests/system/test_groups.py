@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from supervisor.keeper.cgroups import own_group
-from supervisor.keeper.identity import GoneError, stat_fields
 from tests.system.checkpoints.worlds import Machine, World, offspring, world
+from tests.system.leaving import lives
 
 pytestmark = pytest.mark.slow
 
@@ -45,13 +45,6 @@ def deserted(machine: Machine) -> list[int]:
         os.kill(pid, signal.SIGKILL)
     machine.process.wait(10)
     return [pid for pid in family if pid not in keepers]
-
-
-def lives(pid: int) -> bool:
-    try:
-        return stat_fields(pid)[0] != b"Z"  # a zombie is its new parent's to collect
-    except GoneError:
-        return False
 
 
 def running(place: World) -> Machine:

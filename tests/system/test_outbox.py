@@ -17,6 +17,7 @@ from supervisor.journal_files import folder_of, numbers, read, segment_name
 from supervisor.keeper.identity import stat_fields
 from tests.architecture.layout import ROOT
 from tests.supervisor.test_journal import sealed
+from tests.system.leaving import processes_of
 from tests.system.test_commands import PLAIN, TOKEN, output, worker, workload
 from tests.system.test_kill_points import kill_family, processes_of, started
 from tests.system.world import measured, play

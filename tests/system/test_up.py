@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.architecture.layout import ROOT
+from tests.system.leaving import note
 from tests.system.world import play
 
 pytestmark = pytest.mark.slow
@@ -30,7 +31,9 @@ def second(n, m=3): one()
 async def up(folder: Path, *arguments: str) -> Process:
     command = [sys.executable, "-m", "supervisor", "up", "--port", "0", "--state-dir", str(folder / "home"), *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=env, cwd=folder)
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=env, cwd=folder)
+    note(process.pid)
+    return process
 
 
 async def said(process: Process, pattern: str) -> list[str]:
