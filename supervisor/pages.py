@@ -68,7 +68,10 @@ class Page:
         if self._journal is not None:
             slate.inscribe(Part.FACTS, inscription(facts))
             self._child = child.pid, child.start_time
-            if self._open:
+            if (
+                self._open
+            ):  # one that cannot wait is started last: the token that it runs with was there before its slate
+                self._note_token()
                 self._journal.append(Spawned(self._ti, *self._child))
         return slate
 

@@ -168,6 +168,10 @@ def test_tasks_that_end_while_no_worker_is_there_are_told_of_as_they_ended(tmp_p
         [("success", None)],
     ]
     assert found.starts() == 5
+    ends = [call for call in found.api.calls if call.path.endswith("/state")]
+    assert [call.headers["authorization"] for call in ends] == [
+        f"Bearer execution-{call.segments[-2]}" for call in ends
+    ]
     assert found.lines().count("bye") == 2
     ended = [record for record in found.records() if record["event"] == "the attempt ended"]
     assert sorted(record["exit"] for record in ended if "signal" not in record) == [0, 0, 3, 5]
