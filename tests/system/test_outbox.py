@@ -19,7 +19,7 @@ from tests.architecture.layout import ROOT
 from tests.supervisor.test_journal import sealed
 from tests.system.leaving import processes_of
 from tests.system.test_commands import PLAIN, TOKEN, output, worker, workload
-from tests.system.test_kill_points import kill_family, processes_of, started
+from tests.system.test_kill_points import kill_family, started
 from tests.system.world import measured, play
 
 pytestmark = pytest.mark.slow
