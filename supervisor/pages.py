@@ -67,6 +67,7 @@ class Page:
         slate = self._slate = Slate(child.slate_fd)
         if self._journal is not None:
             slate.inscribe(Part.FACTS, inscription(facts))
+            self._note_token()  # of one that the server let run before there was a process
             self._child = child.pid, child.start_time
             if (
                 self._open

@@ -133,6 +133,9 @@ class Process(Party):
             self.later(wish.seconds, lambda: self._wake(number))
             return
         assert self._end is not None
+        if self._end.over:
+            self.exit(code=LOST)
+            return
         number, data = self._session.ask(wish)
         self._asked = wish
         self._watch.asks(self, number, wish)

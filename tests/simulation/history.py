@@ -218,6 +218,9 @@ class History:
             if site.supervisor is not None:
                 site.supervisor.alive = False
                 site.supervisor.loop.end()
+                site.supervisor.keeper.close()
+            for keeper in site.machine.keepers:
+                keeper.end()
         if self.network.server is not None:
             self.network.server.alive = False
             self.network.server.loop.end()

@@ -1,15 +1,22 @@
-"""The keeper and what its client does: children are made, signalled, and their ends told, whoever dies meanwhile.
+"""Keepers and what their client does: children are made, signalled, and their ends told, whoever dies meanwhile.
 
-The rules are those of `supervisor.keeper`: a keeper that is left alone stops its children, SIGTERM first; the children
-of a keeper that died fall to the supervisor, which then knows their ends itself; when both are gone nobody knows.
+What a keeper does that is alone is decided by its own core, `supervisor.solitude`, from the children's own slates. Else
+it follows its loop's rules: it holds a duplicate of each channel and slate, keeps each end until it is told to forget
+it, takes no new children after it has lost a supervisor, and tells the next one of all that it has. The children
+of a keeper that died fall to their supervisor; when both are gone nobody knows them.
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from supervisor.keeper.children import Child, Ending, SpawnError
-from supervisor.keeper.link import Exited, Scope, SpawnRequest
-from tests.simulation.children import KILL, TERM, Manner, Process
+from supervisor.keeper.link import Exited, Kind, Scope, SpawnRequest
+from supervisor.slate import blank, tenure_of
+from supervisor.solitude import Event, Solitude, State
+from tests.simulation.children import KILL, Manner, Process
 from tests.simulation.loop import SimLoop
 from tests.simulation.pipes import Sockets, pair
 from tests.simulation.watch import Watch
@@ -17,7 +24,7 @@ from tests.simulation.world import Party, World
 
 FORK_S = 0.01
 NEWS_S = 0.002
-ORPHAN_GRACE_S = 4.0
+ORPHAN_GRACE_S = 2.0
 NO_FD = -1
 
 
@@ -30,18 +37,18 @@ class Machine:
         self.sockets = sockets
         self.manner_of = manner_of
         self.processes: list[Process] = []
+        self.keepers: list[Keeper] = []
         self._pids = 1 << 30  # no process of the real machine has such a pid
 
-    def start(self, request: SpawnRequest) -> tuple[Process, int]:
-        """Make a process. Its channel's other end is given as a fd to nobody yet."""
+    def start(self, request: SpawnRequest) -> Process:
+        """Make a process."""
         self._pids += 1
         ours, theirs = pair() if request.frames else (None, None)
-        manner = self.manner_of(request.attempt)
-        process = Process(self.watch, request.attempt, self._pids, manner, theirs)
+        process = Process(self.watch, request.attempt, self._pids, self.manner_of(request.attempt), theirs)
         process.tell("is started")
         self.processes.append(process)
         process.ours = ours
-        return process, self._pids
+        return process
 
     @property
     def running(self) -> list[Process]:
@@ -49,72 +56,158 @@ class Machine:
         return [each for each in self.processes if each.alive]
 
 
+class Kept(Struct, eq=False):
+    """What a keeper has of a child."""
+
+    process: Process
+    kind: Kind
+    frames: bool
+    slate: int
+
+
 class Keeper(Party):
     """One keeper process."""
 
-    def __init__(self, world: World, name: str) -> None:
-        super().__init__(world, name)
-        self.children: list[Process] = []
+    def __init__(self, machine: Machine, name: str) -> None:
+        super().__init__(machine.world, name)
+        self.children: dict[str, Kept] = {}
+        self.retired = False
+        self._solitude = Solitude(ORPHAN_GRACE_S)
+        machine.keepers.append(self)
 
-    def left_alone(self) -> None:
-        """Its supervisor is gone: the children are stopped, and so is it."""
-        if not self.alive:
+    @property
+    def alone(self) -> bool:
+        """Whether it waits for a supervisor."""
+        return self.alive and self._solitude.state is State.ALONE
+
+    def lose(self) -> None:
+        """Its supervisor is gone."""
+        if self.alive:
+            self.retired = True
+            self._solitude.handle(Event.LOST, self.world.now)
+            self._mind()
+
+    def admit(self) -> None:
+        """Another one is at the door."""
+        self._solitude.handle(Event.CAME, self.world.now)
+
+    def forget(self, attempt: str) -> None:
+        """Keep how it ended no longer."""
+        kept = self.children.get(attempt)
+        if kept is not None and not kept.process.alive:
+            del self.children[attempt]
+            os.close(kept.slate)
+
+    def _mind(self) -> None:
+        """Look after the children while nobody else does."""
+        if not self.alone:
             return
-        for child in self.children:
-            child.receive(TERM)
-        self.later(ORPHAN_GRACE_S, self._end)
+        running = [(name, tenure_of(each.slate)) for name, each in self.children.items() if each.process.alive]
+        orders, again = self._solitude.orders(running, self.world.now)
+        for attempt, number in orders:
+            self.children[attempt].process.receive(number)
+        if not self.children or (again is None and self.world.now >= self._solitude.lingers_until()):
+            self.end()
+        else:
+            self.later(max((again or self._solitude.lingers_until()) - self.world.now, 0.0) + NEWS_S, self._mind)
 
-    def _end(self) -> None:
-        for child in self.children:
-            child.receive(KILL)
-        self.alive = False
+    def end(self) -> None:
+        """Be no more."""
+        if self.alive:
+            self.alive = False
+            children, self.children = self.children, {}
+            for kept in children.values():
+                os.close(kept.slate)
+                if kept.process.ours is not None:
+                    kept.process.ours.let_go(self)
 
 
 class Client:
     """What a supervisor has of its keepers: as `supervisor.keeper.client.KeeperClient`."""
+
+    keeper_pids: tuple[int, ...] = ()
+    serving_pid = None
 
     def __init__(self, machine: Machine, supervisor: Party, loop: SimLoop) -> None:
         self.children: dict[str, Child] = {}
         self._machine = machine
         self._supervisor = supervisor
         self._loop = loop
-        self._processes: dict[int, Process] = {}
+        self._known: dict[str, tuple[Keeper, Process]] = {}
+        self._slates: list[tuple[int, int]] = []
         self._count = 0
+        self._keepers: list[Keeper] = []
         self.keeper = self._start_keeper()
 
     def _start_keeper(self) -> Keeper:
         self._count += 1
-        return Keeper(self._machine.world, f"{self._supervisor.name}'s keeper {self._count}")
+        keeper = Keeper(self._machine, f"{self._supervisor.name}'s keeper {self._count}")
+        self._keepers.append(keeper)
+        return keeper
+
+    async def adopt(self) -> list[Child]:
+        """Find the keepers that outlived their supervisor, and all that they hold."""
+        found: list[Child] = []
+        for keeper in self._machine.keepers:
+            if keeper.alone:
+                keeper.admit()
+                self._keepers.append(keeper)
+                found += [self._take_over(keeper, kept) for kept in keeper.children.values()]
+        await asyncio.sleep(NEWS_S)
+        return found
+
+    def _take_over(self, keeper: Keeper, kept: Kept) -> Child:
+        process = kept.process
+        child = self._know(keeper, kept, SpawnRequest(process.attempt, kept.kind, frames=kept.frames))
+        if not process.alive:
+            self._ended(child, process)
+        return child
 
     async def spawn(self, request: SpawnRequest) -> Child:
         """Start a child, or raise SpawnError."""
         world = self._machine.world
-        if request.attempt in self.children:
-            raise SpawnError(f"attempt {request.attempt} runs already")
         await asyncio.sleep(world.between(0, FORK_S))
         if not self.keeper.alive:
             self.keeper = self._start_keeper()
-        process, pid = self._machine.start(request)
-        self.keeper.children.append(process)
-        process.owner, process.keeper = self._supervisor, self.keeper
-        process.on_end = lambda: self._ended(child, process)
-        fds = [NO_FD, NO_FD, NO_FD]
+        if request.attempt in self.children or request.attempt in self.keeper.children:
+            raise SpawnError(f"attempt {request.attempt} runs already")
+        process = self._machine.start(request)
+        kept = self.keeper.children[request.attempt] = Kept(process, request.kind, request.frames, blank())
         if process.ours is not None:
             process.ours.holders.add(self.keeper)
-            fds += [self._machine.sockets.hand(process.ours, self._supervisor), NO_FD]
-        child = Child(request, pid, fds, "")
-        vars(child)["start_time"] = pid  # else it would be asked of /proc
-        self.children[child.attempt] = child
-        self._processes[pid] = process
+        child = self._know(self.keeper, kept, request)
         await asyncio.sleep(world.between(0, FORK_S))
+        return child
+
+    def _know(self, keeper: Keeper, kept: Kept, request: SpawnRequest) -> Child:
+        process = kept.process
+        process.owner, process.keeper = self._supervisor, keeper
+        process.on_end = lambda: self._ended(child, process)
+        slate = os.dup(kept.slate)
+        self._slates.append((slate, os.fstat(slate).st_ino))
+        fds = [NO_FD, NO_FD, NO_FD, slate]
+        if process.ours is not None:
+            fds += [self._machine.sockets.hand(process.ours, self._supervisor), NO_FD]
+        child = Child(request, process.pid, fds, "")
+        vars(child)["start_time"] = process.pid  # else it would be asked of /proc
+        self.children[child.attempt] = child
+        self._known[child.attempt] = keeper, process
         return child
 
     def kill(self, child: Child, number: int, scope: Scope = Scope.LEADER) -> None:
         """Signal a child."""
         del scope
-        process = self._processes.get(child.pid)
-        if process is not None and process.alive and self._supervisor.alive:
-            self._machine.world.nature.later(self._machine.world.between(0, NEWS_S), lambda: process.receive(number))
+        if not self._supervisor.alive or child.attempt not in self._known:
+            return
+        _, process = self._known[child.attempt]
+        world = self._machine.world
+        world.nature.later(world.between(0, NEWS_S), lambda: process.receive(number))
+
+    def forget(self, child: Child) -> None:
+        """Have nobody keep how it ended."""
+        if self._supervisor.alive and child.attempt in self._known:
+            keeper, _ = self._known[child.attempt]
+            keeper.forget(child.attempt)
 
     def _ended(self, child: Child, process: Process) -> None:
         """Its status is told when it is known, and its end when nothing of it is left."""
@@ -133,4 +226,25 @@ class Client:
         """End all that is left."""
         for child in [*self.children.values()]:
             self.kill(child, KILL)
-        self.keeper.alive = False
+        for attempt, (keeper, _) in self._known.items():
+            keeper.forget(attempt)
+        for keeper in self._keepers:
+            if not any(kept.process.alive for kept in keeper.children.values()):
+                keeper.end()
+
+    def die(self) -> None:
+        """Be killed with the supervisor: its fds are closed, and its keepers are alone."""
+        self.close()
+        for keeper in self._keepers:
+            self._machine.world.nature.later(NEWS_S, keeper.lose)
+
+    def close(self) -> None:
+        """Close the slates that are still open. A fd that was closed may be another's by now."""
+        for fd, inode in self._slates:
+            try:
+                ours = os.fstat(fd).st_ino == inode
+            except OSError:
+                continue
+            if ours:
+                os.close(fd)
+        self._slates.clear()

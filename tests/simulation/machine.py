@@ -5,6 +5,7 @@ Not one part of Taskhand is replaced. It is the clock on the wall, chance, socke
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from asyncio import events
@@ -17,11 +18,13 @@ from uuid import UUID
 
 import server.sql.rows
 import server.tokens
+import supervisor.adoption
 import supervisor.api
 import supervisor.attempt
 import supervisor.channels
 import supervisor.peeking
 import supervisor.recovering
+import supervisor.slate
 import supervisor.watching
 import supervisor.worker
 from supervisor.leftovers import Swept
@@ -75,12 +78,23 @@ def _clocks() -> list[tuple[Any, str, bool]]:
 CLOCKS = _clocks()
 
 
+class SlateOs:
+    """A module `os` for slates. Their memory is the kernel's own, and only the sockets are not."""
+
+    def __init__(self, sendfile: Any, urandom: Any) -> None:
+        self.sendfile = sendfile
+        self.urandom = urandom
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+
 @contextlib.contextmanager
 def machine(world: World, sockets: Sockets) -> Iterator[None]:
     """Have our code live on this world's machine."""
     calendar, clock = _calendar(world), _clock(world)
 
-    async def sweep(*_: Any) -> Swept:
+    async def sweep(*_: Any, **__: Any) -> Swept:
         acting = world.acting
         assert isinstance(acting, Supervisor)
         return await swept(acting)
@@ -94,8 +108,11 @@ def machine(world: World, sockets: Sockets) -> Iterator[None]:
     replaced: list[tuple[Any, str, Any]] = [
         *((module, name, calendar if is_calendar else clock) for module, name, is_calendar in CLOCKS),
         (supervisor.channels, "socket", sockets),
+        (supervisor.slate, "os", SlateOs(sockets.sendfile, urandom)),
+        (supervisor.slate, "_waiting", lambda end: end.waiting),
         (supervisor.peeking, "readable", sockets.readable),
         (supervisor.peeking, "unread", sockets.unread),
+        (supervisor.adoption, "os", SimpleNamespace(close=sockets.close)),
         (supervisor.api, "os", SimpleNamespace(urandom=urandom)),
         (supervisor.attempt, "capture", capture),
         (supervisor.attempt, "folder_of", lambda *_: None),

@@ -4,6 +4,7 @@ An end is closed for its peer when all who hold it have let go, so an end that a
 `Sockets` has what `supervisor.channels` takes from the module `socket`.
 """
 
+import os
 from collections.abc import Callable
 from itertools import count
 
@@ -89,6 +90,22 @@ class Sockets:
         end, party = self._ends[fileno]
         return Socket(self, end, party, fileno)
 
+    def sendfile(self, out: int, source: int, offset: None, count: int) -> int:
+        """Send from a file's position, and move it by as much, as the kernel does."""
+        del offset
+        end = self._ends[out][0]
+        if end.shut or not end.peer.holders:
+            raise BrokenPipeError
+        data = os.read(source, count)
+        end.send(data)
+        return len(data)
+
+    def close(self, fd: int) -> None:
+        """Close a fd. What is no socket is nobody's."""
+        if fd in self._ends:
+            end, party = self._ends[fd]
+            end.let_go(party)
+
     def readable(self, fd: int) -> bool:
         """As `supervisor.peeking` has it."""
         end = self._ends[fd][0]
@@ -134,20 +151,26 @@ class Socket:
         """Its number; -1 when it is closed."""
         return self._number
 
-    def recv(self, size: int) -> bytes:
-        """Give what is there."""
-        if not self._end.inbox:
-            if self._end.over:
-                return b""
-            raise BlockingIOError
-        data = bytes(self._end.inbox[:size])
-        del self._end.inbox[:size]
-        return data
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait to be read."""
+        return len(self._end.inbox)
 
-    def send(self, data: bytes | bytearray) -> int:
-        """Take all of it."""
-        self._end.send(bytes(data))
-        return len(data)
+    def recv(self, size: int, flags: int) -> bytes:
+        """Look at what is there: it is read into a slate, and by nobody else."""
+        del flags
+        if not self._end.inbox and not self._end.over:
+            raise BlockingIOError
+        return bytes(self._end.inbox[:size])
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Read what is there."""
+        count = min(len(buffer), len(self._end.inbox))
+        if count == 0 and not self._end.over:
+            raise BlockingIOError
+        buffer[:count] = self._end.inbox[:count]
+        del self._end.inbox[:count]
+        return count
 
     def shutdown(self, how: int) -> None:
         """Send nothing more, on every copy of it."""

@@ -97,6 +97,7 @@ class Supervisor(Party):
             journal.begin()
         except JournalError as error:
             self.tell(str(error))
+        held = await self.keeper.adopt()
         office = Office(
             client=client,
             keeper=cast("Any", self.keeper),
@@ -105,11 +106,13 @@ class Supervisor(Party):
             unixname="user",
             pid=site.number * 1000 + session,
             journal=journal,
+            held=tuple(held),
         )
         request = ClaimRequest(worker=site.name, queues=["default"], slots=1, wait_s=SETTINGS.worker.claim_wait_s)
         source = ClaimSource(client, worker_token(self.world.wall), request)
         outbox = Outbox(office, journal, found.story, self._complain)
         self.worker = Worker(office, SETTINGS, source, on_fault=self._complain, outbox=outbox)
+        self.worker.adopt(found.story, outbox)
         await self.worker.run()
         await self.keeper.stop()
         await journal.stop()
@@ -141,7 +144,7 @@ class Supervisor(Party):
             if process.ours is not None and self in process.ours.holders:
                 process.ours.let_go(self)
                 process.ours.news = lambda: None
-        self.world.nature.later(keeper.NEWS_S, self.keeper.keeper.left_alone)
+        self.keeper.die()
 
 
 class Site:
@@ -175,5 +178,5 @@ class Site:
         """Kill the keeper that serves."""
         supervisor = self.supervisor
         if supervisor is not None and supervisor.alive and supervisor.keeper.keeper.alive:
-            supervisor.keeper.keeper.alive = False
+            supervisor.keeper.keeper.end()
             supervisor.keeper.keeper.tell("is killed")

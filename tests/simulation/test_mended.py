@@ -1,12 +1,13 @@
 """What the simulation found and was mended: each as a history of its own, made by hand and played under many seeds."""
 
 import pytest
+from msgspec.structs import replace
 
 from protocol.flows import OutagePolicy, TaskSpec
 from tests.simulation.children import Manner
 from tests.simulation.history import Told, play
 from tests.simulation.network import Fate, Weather
-from tests.simulation.plan import Blow, Plan
+from tests.simulation.plan import PLAIN, Blow, Plan
 
 SUCCESS = Manner(0.1)
 
@@ -16,6 +17,11 @@ def plan(*manners: Manner, outage: OutagePolicy = "checkpoint_after", **more: ob
     made = Plan([task], {"task": [*manners, SUCCESS]}, {"task": outage}, Weather({}, 0.0, []))
     for name, value in more.items():
         setattr(made, name, value)
+    return made
+
+
+def plain(made: Plan) -> Plan:
+    made.tasks = [replace(task, runtime=PLAIN, command=["program"]) for task in made.tasks]
     return made
 
 
@@ -48,6 +54,16 @@ def test_what_was_settled_while_the_disk_was_full_is_settled_when_the_worker_has
         full = [Blow("disk", at_s=0.5, lasts_s=3.0)]
         history = play(seed, plan(Manner(1.0), blows=full))
         assert not history.found, history.story
+
+
+def test_a_plain_program_is_adopted_with_the_token_that_it_runs_by() -> None:
+    """It has its token before it has a slate; the one that it was claimed with keeps nothing alive."""
+    for seed in range(5):
+        killed = [Blow("supervisor", at_s=1.0, lasts_s=0.5)]
+        history = play(seed, plain(plan(Manner(14.0, ends="exit 0"), blows=killed)))
+        assert not history.found, history.story
+        assert told(history)[-1] == "told_success"
+        assert not [what for what in told(history) if what.startswith("lost")], history.story
 
 
 @pytest.mark.parametrize("fate", [fate for fate in Fate if fate is not Fate.FINE])
