@@ -26,6 +26,7 @@ from msgspec import Struct
 from protocol.http.errors import ErrorBody, Refusal, refusal
 from protocol.http.instances import AttemptRemark, TIEnterRunningPayload, TIHeartbeatInfo
 from protocol.http.workloads import ClaimReply, ClaimRequest
+from protocol.messages.checkpoints import SaveCheckpoint
 from protocol.messages.startup import TIRunContext
 from protocol.values import encode_json
 from supervisor.circuit import Circuit
@@ -268,6 +269,8 @@ class AttemptApi:
         self.token = Token(token, lines_of(trace))
         self.saves = itertools.count(1)
         """The numbers of its saves, by which the server knows one that comes again or late."""
+        self.unsaved: SaveCheckpoint | None = None
+        """A record that could not be saved before the attempt has to end: it goes with its last word."""
         self._patience = patience
 
     async def get(self, target: str, kind: type[T]) -> T:

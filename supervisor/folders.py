@@ -120,7 +120,7 @@ class Folder:
                 if kept is None:
                     return
                 signature, reference, progress = kept
-                saved = await answers.save(desk, SaveCheckpoint(None, reference, progress, self.print))
+                saved = await answers.keep(desk, SaveCheckpoint(None, reference, progress, self.print))
                 self._seen = signature
                 await asyncio.to_thread(self._base_of(self._path).write_text, f"{saved.seq}\n{_digest(signature)}")
                 self._records = [*self._records[-1:], reference.uri]

@@ -59,7 +59,10 @@ class SaveCheckpoint(StrictMessage, frozen=True):
 
 
 class CheckpointSaved(StrictMessage, frozen=True):
-    """The record is durable under this sequence number; `stopping` says that now is the moment to end on it."""
+    """The record is durable under this sequence number; `stopping` says that now is the moment to end on it.
+
+    With the number 0 it will be durable with the word that ends the attempt on it: then nobody can be asked before.
+    """
 
     seq: int
     stopping: bool = False

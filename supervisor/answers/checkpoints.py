@@ -4,6 +4,7 @@ A server of ours has routes for both. Airflow's has none, and has the task insta
 attempt as they must: there a checkpoint is a value under a key of ours, with its sequence number counted here.
 """
 
+import asyncio
 from datetime import UTC, datetime
 
 import msgspec
@@ -19,7 +20,8 @@ from protocol.messages.checkpoints import (
 )
 from protocol.messages.control import ErrorResponse, ErrorType, OKResponse
 from protocol.messages.jobs import GetJobRecord, JobRecord, JobRecordResult, RecordJob
-from protocol.messages.shape import Aware
+from protocol.messages.shape import Aware, Message
+from protocol.states import TaskInstanceState
 from supervisor.answers.desk import Desk
 from supervisor.api import ApiRefused, AttemptApi
 from supervisor.paths import path, query
@@ -27,15 +29,48 @@ from supervisor.points import point
 
 NOT_FOUND = 404
 KEY = "taskhand.checkpoint"
+LOOK_S = 0.2
+"""How often a save that is not answered looks up whether the attempt has to end."""
+NOT_YET = 0
+"""The number of a record that the server does not have yet."""
 
 
 async def save(desk: Desk, message: SaveCheckpoint) -> CheckpointSaved:
-    """Answered when the server has it."""
+    """Answered when the server has it; or, when the server is away and the attempt has to end, that it is to end now.
+
+    Then the record goes with the task's last word, which is written down here before it is told.
+    """
+    writing = asyncio.ensure_future(keep(desk, message))
+    try:
+        while not (await asyncio.wait({writing}, timeout=LOOK_S))[0]:
+            if desk.stop_request() is not None and desk.api.client.away_since is not None:
+                desk.api.unsaved = message
+                return CheckpointSaved(NOT_YET, stopping=True)
+        desk.api.unsaved = None
+        return writing.result()
+    finally:
+        writing.cancel()
+
+
+async def keep(desk: Desk, message: SaveCheckpoint) -> CheckpointSaved:
+    """Come back when the server has it."""
     point("worker.save.heard")
     saved = await record(desk, message)
     point("worker.save.told")
     desk.saved()
     return saved
+
+
+def last_word(desk: Desk, message: Message) -> Message:
+    """Give a word that ends on a checkpoint the record that could not be saved."""
+    kept = desk.api.unsaved
+    if kept is None or getattr(message, "state", None) != TaskInstanceState.CHECKPOINTED:
+        return message
+    given = isinstance(message, CheckpointTask) and (message.data is not None or message.blob is not None)
+    if given:
+        return message
+    word = message if isinstance(message, CheckpointTask) else CheckpointTask(datetime.now(UTC))
+    return msgspec.structs.replace(word, **msgspec.structs.asdict(kept))
 
 
 async def get(desk: Desk, message: GetCheckpoint) -> CheckpointResult:

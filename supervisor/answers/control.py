@@ -13,6 +13,7 @@ from protocol.messages.control import (
     SkipDownstreamTasks,
 )
 from protocol.messages.shape import Message
+from supervisor.answers.checkpoints import last_word
 from supervisor.answers.desk import Desk
 from supervisor.api import ApiRefused
 from supervisor.paths import path
@@ -22,7 +23,7 @@ ARCHIVED = 410
 
 async def end(desk: Desk, message: Message) -> ErrorResponse | None:
     """All terminal messages: the answer comes when the server has taken or refused it."""
-    return await desk.speak(message)
+    return await desk.speak(last_word(desk, message))
 
 
 async def report_progress(desk: Desk, _: ReportProgress) -> None:

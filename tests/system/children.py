@@ -12,10 +12,17 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from protocol.frames import encode_frame
-from protocol.messages.checkpoints import CheckpointTask, GetCheckpoint, GetStopRequest, SaveCheckpoint
+from protocol.messages.checkpoints import (
+    CheckpointSaved,
+    CheckpointTask,
+    GetCheckpoint,
+    GetStopRequest,
+    SaveCheckpoint,
+)
 from protocol.messages.control import ReportProgress, ResendLoggingFD, SetExecutionTimeout
 from protocol.messages.outcomes import (
     AwaitInputTask,
@@ -209,6 +216,18 @@ def asks(talk: Talk, kind: str, seconds: str, word: str) -> None:
     say(talk, word)
 
 
+def saves(talk: Talk) -> None:
+    """Save again and again; end on a record when an answer says so."""
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    for step in count(1):
+        saved = talk.ask(SaveCheckpoint(data={"step": step}, progress=step))
+        assert isinstance(saved, Answered)
+        assert isinstance(saved.reply, CheckpointSaved)
+        if saved.reply.stopping:
+            assert isinstance(talk.ask(CheckpointTask(now())), Answered)
+            return
+
+
 def traced(talk: Talk) -> None:
     """Ask once in the attempt's own trace, once in another, and say how it ended in the first again."""
     talk.ask(GetVariable("k"))
@@ -371,7 +390,7 @@ BEHAVIOURS: dict[str, Callable[..., None]] = {
     each.__name__: each
     for each in (
         say, shout, silent, twice, declined, save, notice, stubborn, limited, progress, read, reads, asks, traced,
-        relogs, poison, local,
+        relogs, poison, local, saves,
         meanwhile, prints, exits, stops,
         raw, deaf_after, refused, bytewise, pipelined, unread, closes, header, collides,
     )

@@ -35,6 +35,7 @@ class Proxy:
         self._random = random.Random(seed)  # noqa: S311 - weather, not secrets
         self.seen: Counter[str] = Counter()
         self.url = ""
+        self._asking: set[asyncio.Task[bytes | None]] = set()
 
     async def serve(self, ready: threading.Event, over: asyncio.Event) -> None:
         """Carry requests until it is over."""
@@ -54,7 +55,7 @@ class Proxy:
         """Give the answer that arrives, if one does."""
         self.seen["requests"] += 1
         luck = self._random.random()
-        asked = [asyncio.ensure_future(self._asked(request))]
+        asked = [self._ask(request)]
         if luck < self._weather.dropped / 2:
             self.seen["dropped"] += 1
             asked[0].cancel()
@@ -65,9 +66,15 @@ class Proxy:
             return None
         if luck < self._weather.dropped + self._weather.doubled:
             self.seen["doubled"] += 1
-            asked.append(asyncio.ensure_future(self._asked(request)))
+            asked.append(self._ask(request))
         done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
+
+    def _ask(self, request: bytes) -> "asyncio.Task[bytes | None]":
+        task = asyncio.create_task(self._asked(request))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        return task
 
     async def _asked(self, request: bytes) -> bytes | None:
         await asyncio.sleep(self._random.random() * self._weather.delay_s / 2)

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -174,6 +175,29 @@ def test_whatever_is_asked_or_said_meanwhile_waits_for_its_answer(tmp_path: Path
     for task, (record, told) in zip(tasks, play(scenario()), strict=True):
         word = task.rpartition(".")[2]
         assert (record.outcome, told, record.exit) == (word, [word], 0), task
+
+
+def test_what_cannot_be_saved_before_the_lease_ends_goes_with_the_last_word(tmp_path: Path) -> None:
+    """Policy `checkpoint_after`: it is stopped on the record that it could not save, and loses nothing."""
+
+    async def scenario() -> tuple[Record, dict[str, Any], int]:
+        async with stage(tmp_path) as found:
+            workload = found.workload("saves", lease={"seconds": 4.5, "fence": 1})
+            ti_id = str(workload.ti.id)
+            running = asyncio.ensure_future(found.attempt(workload).run())
+            await found.asked(ti_id, "checkpoint", 3)
+            await found.api.stop()
+            saved = len(found.api.checkpoints[ti_id])
+            done, _ = await asyncio.wait([running], timeout=5.0)
+            assert not done  # it has said its last word, which the server does not know yet
+            await found.api.start()
+            record = await running
+            return record, found.api.ends[ti_id][0], saved
+
+    record, told, saved = play(scenario())
+    assert (record.outcome, record.reported, record.reason) == ("checkpointed", True, StopReason.FENCED)
+    assert saved <= told["data"]["step"] <= saved + 1
+    assert told["progress"] == told["data"]["step"]
 
 
 def test_a_slow_question_delays_neither_its_neighbours_nor_the_heartbeat(tmp_path: Path) -> None:
