@@ -20,7 +20,8 @@ from supervisor.settings import Settings, child_environment, identity
 from supervisor.shipping import Way
 from supervisor.wire import LeanWire, Timeouts, Wire, address
 
-VITAL_CONNECTIONS = 32
+VITAL_CONNECTIONS = 256
+"""At most, and only where answers are slow: at 3.5 s each, 32 were too few for the heartbeats of 200 tasks."""
 
 
 def client_of(settings: ApiSettings, on_news: Callable[[str], None] = lambda _: None) -> Client:

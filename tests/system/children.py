@@ -16,13 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from protocol.frames import encode_frame
-from protocol.messages.checkpoints import (
-    CheckpointSaved,
-    CheckpointTask,
-    GetCheckpoint,
-    GetStopRequest,
-    SaveCheckpoint,
-)
+from protocol.messages.checkpoints import CheckpointSaved, CheckpointTask, GetStopRequest, SaveCheckpoint
 from protocol.messages.control import ReportProgress, ResendLoggingFD, SetExecutionTimeout
 from protocol.messages.outcomes import (
     AwaitInputTask,
@@ -34,9 +28,9 @@ from protocol.messages.outcomes import (
 )
 from protocol.messages.shape import Message
 from protocol.messages.startup import StartupDetails
-from protocol.messages.variables import GetConnection, GetVariable, PutVariable
-from protocol.messages.xcoms import GetXCom, SetXCom
+from protocol.messages.variables import GetVariable
 from protocol.session import Answered, Ended, Failed, Greeted, RunnerSession
+from tests.system.questions import QUESTIONS
 
 MIB = 1024 * 1024
 
@@ -193,17 +187,6 @@ def reads(talk: Talk, count: str, every_ms: str) -> None:
         assert isinstance(talk.ask(GetVariable("k")), Answered)
         pause.wait(int(every_ms) / 1000)
     say(talk, "success")
-
-
-QUESTIONS: dict[str, Callable[[], Message]] = {
-    "variable": lambda: GetVariable("k"),
-    "set-variable": lambda: PutVariable("k", "v", None),
-    "connection": lambda: GetConnection("c"),
-    "xcom": lambda: GetXCom("k", "d", "r", "t"),
-    "set-xcom": lambda: SetXCom("k", 1, "d", "r", "t"),
-    "save": lambda: SaveCheckpoint(data={"step": 1}),
-    "checkpoint": GetCheckpoint,
-}
 
 
 def asks(talk: Talk, kind: str, seconds: str, word: str) -> None:

@@ -11,7 +11,8 @@ from bench.minimal_api import HTML, Answer, Call, refusal
 from protocol.messages.checkpoints import StopReason
 from supervisor.outcome import Outcome
 from supervisor.records import Record
-from tests.system.children import QUESTIONS, WORDS
+from tests.system.children import WORDS
+from tests.system.questions import QUESTIONS
 from tests.system.world import Stage, on, play, stage
 
 pytestmark = pytest.mark.slow
