@@ -48,13 +48,14 @@ def _nothing(*_: Any, **__: Any) -> None:
     """Do not do it."""
 
 
-async def _at_no_time(*_: Any, **__: Any) -> None:
-    """Do not do it, and take no time."""
-
-
 def the_outcome_is_not_written_down() -> list[Change]:
     """It is told, and a killed worker's successor knows nothing of it."""
-    return [(supervisor.pages.Page, "owed", _at_no_time)]
+
+    async def owed(*said: Any) -> bytes:
+        _, _, body, *_ = said
+        return bytes(body)
+
+    return [(supervisor.pages.Page, "owed", owed)]
 
 
 def it_is_told_before_the_disk_has_it() -> list[Change]:
@@ -228,7 +229,7 @@ def nobody_is_killed() -> list[Change]:
 def what_is_left_of_the_dead_is_not_waited_for() -> list[Change]:
     """The lost are told of while their children run."""
 
-    async def sweep(*_: Any) -> Swept:
+    async def sweep(*_: Any, **__: Any) -> Swept:
         return Swept()
 
     return [(tests.simulation.machine, "swept", sweep)]

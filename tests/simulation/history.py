@@ -19,7 +19,7 @@ from tests.simulation.pipes import Sockets
 from tests.simulation.plan import Blow, Plan
 from tests.simulation.serving import Server
 from tests.simulation.story import Story
-from tests.simulation.supervising import Site
+from tests.simulation.supervising import Site, Supervisor
 from tests.simulation.watch import Watch
 from tests.simulation.world import World
 
@@ -37,6 +37,10 @@ class Told(Struct):
     found: list[str]
     story: Story
     steps: int
+
+
+class Died(BaseException):
+    """The process ends here. No `except Exception` hears of it, and what a `finally` does reaches nobody."""
 
 
 class History:
@@ -58,6 +62,8 @@ class History:
         self._steps_due = sorted(
             (blow for blow in self.plan.blows if blow.at_step is not None), key=lambda blow: blow.at_step or 0
         )
+        self._points = 0
+        self._deadly = {blow.at_point: blow for blow in self.plan.blows if blow.at_point is not None}
         self._next_strike = 0
         self._settled = False
         self._over = False
@@ -71,7 +77,7 @@ class History:
         """Play it."""
         world = self.world
         try:
-            with machine(world, self.sockets):
+            with machine(world, self.sockets, self._pass):
                 self._begin()
                 while not self._over and world.step():
                     if world.steps >= self._next_strike:
@@ -121,6 +127,21 @@ class History:
         if not self._settled and self.world.now <= plans.FAULTS_S:
             self.watch.faulty()
             self._BLOWS[blow.what](self, blow, self.sites[blow.which])
+
+    def _pass(self, name: str) -> None:
+        """Somebody passes a point: whoever is to die there dies in the middle of a step."""
+        self._points += 1
+        blow = self._deadly.pop(self._points, None)
+        acting = self.world.acting
+        if blow is None or self._settled or not acting.alive:
+            return
+        self.watch.faulty()
+        acting.tell(f"is at the point {name}")
+        if isinstance(acting, Server):
+            self._hit_server(blow, self.sites[0])
+        elif isinstance(acting, Supervisor):
+            self._hit_supervisor(blow, acting.site)
+        raise Died
 
     def _hit_supervisor(self, blow: Blow, site: Site) -> None:
         site.kill(power=blow.what == "power")

@@ -9,13 +9,14 @@ import os
 import sys
 import time
 from asyncio import events
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import server.points
 import server.sql.rows
 import server.tokens
 import supervisor.adoption
@@ -23,6 +24,7 @@ import supervisor.api
 import supervisor.attempt
 import supervisor.channels
 import supervisor.peeking
+import supervisor.points
 import supervisor.recovering
 import supervisor.slate
 import supervisor.watching
@@ -90,8 +92,8 @@ class SlateOs:
 
 
 @contextlib.contextmanager
-def machine(world: World, sockets: Sockets) -> Iterator[None]:
-    """Have our code live on this world's machine."""
+def machine(world: World, sockets: Sockets, passed: Callable[[str], None]) -> Iterator[None]:
+    """Have our code live on this world's machine. `passed` is called at each point where a test may have it die."""
     calendar, clock = _calendar(world), _clock(world)
 
     async def sweep(*_: Any, **__: Any) -> Swept:
@@ -108,6 +110,8 @@ def machine(world: World, sockets: Sockets) -> Iterator[None]:
     replaced: list[tuple[Any, str, Any]] = [
         *((module, name, calendar if is_calendar else clock) for module, name, is_calendar in CLOCKS),
         (supervisor.channels, "socket", sockets),
+        (supervisor.points, "_reached", passed),
+        (server.points, "_reached", passed),
         (supervisor.slate, "os", SlateOs(sockets.sendfile, urandom)),
         (supervisor.slate, "_waiting", lambda end: end.waiting),
         (supervisor.peeking, "readable", sockets.readable),

@@ -30,11 +30,13 @@ OUTAGES: tuple[OutagePolicy, ...] = ("checkpoint_after", "checkpoint_after", "st
 
 
 class Blow(Struct, frozen=True):
-    """Something that goes wrong: what, to which worker, and when: at a moment, or at a step of the world."""
+    """Something that goes wrong: what, to which worker, and when: at a moment, a step of the world, or a point."""
 
     what: str
     at_s: float | None = None
     at_step: int | None = None
+    at_point: int | None = None
+    """The so manieth of those points in the code where a test may have it die."""
     which: int = 0
     lasts_s: float = 0.0
 
@@ -135,12 +137,20 @@ def _blows(what: str, most: int = 2, lasts_s: tuple[float, float] = (1.0, 9.0)) 
     return draw
 
 
+def _point(random: Random, plan: Plan) -> None:
+    for _ in range(random.randint(1, 3)):
+        lasts = random.choice((random.uniform(0.1, 1.0), random.uniform(1.0, 9.0)))
+        plan.blows.append(Blow("point", at_point=random.randint(1, 150), lasts_s=lasts))
+
+
 KINDS: tuple[Callable[[Random, Plan], None], ...] = (
     _weather,
     _weather,
     _cut,
     _blows("supervisor"),
     _blows("supervisor"),
+    _point,
+    _point,
     _blows("keeper"),
     _blows("server"),
     _blows("server"),
