@@ -75,25 +75,26 @@ def guests() -> None:
     bystander()
 
 
-def work_without(folder: str, name: str, seconds: float) -> None:
-    """Say that it has begun, and work until the server has been gone for a while."""
+def work_until(folder: str, name: str, mark: str) -> None:
+    """Say that it has begun, and work until what it waits for has happened."""
     Path(folder, name).write_text(".")
-    while not Path(folder, "gone").exists():
+    while not Path(folder, mark).exists():
         threading.Event().wait(PACE_S)
-    threading.Event().wait(seconds)
 
 
 @task
 def brief(folder: str, seconds: float) -> None:
     """End while the server is away."""
-    work_without(folder, "brief", seconds)
+    work_until(folder, "brief", "gone")
+    threading.Event().wait(seconds)
     Path(folder, "ended").write_text(".")
 
 
 @task
 def lasting(folder: str, seconds: float, ctx: Context) -> str:
     """Ask while the server is away, and get an answer when it is back."""
-    work_without(folder, "lasting", seconds)
+    work_until(folder, "lasting", "gone")
+    threading.Event().wait(seconds)
     answer: str = ctx.variables.get("greeting", default="hello")
     return answer
 
@@ -103,6 +104,27 @@ def away(folder: str, seconds: float) -> None:
     """Two tasks that run when their server goes."""
     brief(folder, seconds)
     lasting(folder, seconds)
+
+
+@task
+def orphan(folder: str) -> int:
+    """Live on when the worker is killed, and return when another has taken over."""
+    work_until(folder, "orphan", "adopted")
+    return os.getpid()
+
+
+SCRIPT = """
+folder=$(echo "$TASKHAND_ARG_FOLDER" | tr -d '"')
+echo . >"$folder/script"
+while [ ! -e "$folder/adopted" ]; do sleep 0.05; done
+"""
+
+
+@flow
+def orphans(folder: str) -> None:
+    """Two children that outlive the worker that started them."""
+    orphan(folder)
+    shell("script", SCRIPT, args={"folder": folder})
 
 
 @task

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from supervisor.settings import secluded
 
+Process = subprocess.Popen[bytes]
+
 READY_S = 60.0
 STOP_S = 40.0
 WAIT_S = 90.0
@@ -27,7 +29,7 @@ class Programs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._environment = secluded(folder)
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: list[Process] = []
 
     def __enter__(self) -> Self:
         return self
@@ -36,7 +38,7 @@ class Programs:
         while self._started:
             _stop(self._started.pop())
 
-    def start(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    def start(self, name: str, *arguments: str) -> Process:
         """Start `worker NAME …`, and wait until it says that it is ready."""
         reading, writing = os.pipe()
         log = self.folder / f"{name}-{len(self._started)}.log"
@@ -82,7 +84,7 @@ def until(come: Callable[[], bool], otherwise: str) -> None:
     raise ProgramFailed(otherwise)
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: Process) -> None:
     if process.poll() is None:
         process.terminate()
         try:

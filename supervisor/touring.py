@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from supervisor.programs import STOP_S, Programs, until
+from supervisor.programs import STOP_S, Process, Programs, until
 
 STEPS = 60
 """Of the job; the one whose checkpoint was under way when its worker was stopped may be done twice."""
@@ -76,12 +76,14 @@ class Tour:
             self._take(self._flow())
             self._take(self._guests())
             self._take(self._outage(server))
+            seen, second = self._adoption(first)
+            self._take(seen)
             run = self._begin_job()
             self._tell(f"the job has done {self._size('tally')} of its steps: its worker gets SIGTERM")
-            first.terminate()
-            first.wait(STOP_S)
-            self._programs.start("run", "--name", "second")
-            self._tell("another worker is ready")
+            second.terminate()
+            second.wait(STOP_S)
+            self._programs.start("run", "--name", "third")
+            self._tell("a third worker is ready")
             self._take(self._end_job(run))
         return self._seen
 
@@ -113,7 +115,7 @@ class Tour:
             _equal("and nobody else's", rows["bystander"]["state"], "success"),
         ]
 
-    def _outage(self, server: Any) -> list[Seen]:  # noqa: ANN401 - a process
+    def _outage(self, server: Process) -> list[Seen]:
         away_s = self._pace.away_s
         run = self._submit("away", "--param", f"folder={self._folder}", "--param", f"seconds={away_s / 5}")
         until(lambda: bool(self._size("brief") and self._size("lasting")), "the tasks do not begin")
@@ -128,7 +130,7 @@ class Tour:
         back = datetime.now(UTC)
         self._programs.start("server", "--port", url.strip().rpartition(":")[2], "--lease", str(LEASE_S))
         self._tell("the server is back")
-        until(lambda: all(row["state"] in ("success", "failed") for row in self._instances(run).values()), "no end")
+        until(lambda: self._over(run), "the tasks do not end")
         rows = self._instances(run)
         ended = datetime.fromisoformat(rows["brief"]["end_date"])
         told = sum(what.startswith("told_") for what in self._story(run, "away/brief"))
@@ -139,6 +141,22 @@ class Tour:
             _equal("one that asks meanwhile waits, and is not harmed", self._story(run, "away/lasting"), DIRECT),
         ]
 
+    def _adoption(self, first: Process) -> tuple[list[Seen], Process]:
+        run = self._submit("orphans", "--param", f"folder={self._folder}")
+        until(lambda: bool(self._size("orphan") and self._size("script")), "the tasks do not begin")
+        first.kill()
+        first.wait()
+        self._tell("two tasks run: their worker gets SIGKILL")
+        second = self._programs.start("run", "--name", "second")
+        self._tell("another worker is ready, and has adopted them")
+        (self._folder / "adopted").touch()
+        until(lambda: self._over(run), "the orphans do not end")
+        orphan, script = self._story(run, "orphans/orphan"), self._story(run, "orphans/script")
+        return [
+            _equal("the tasks of a killed worker are adopted by the next", orphan, DIRECT),
+            _equal("also those that are not Python", script, DIRECT),
+        ], second
+
     def _begin_job(self) -> str:
         self._tell("a job begins that saves a checkpoint with each step")
         tally, step_s = self._folder / "tally", self._pace.step_s
@@ -147,12 +165,12 @@ class Tour:
         return run
 
     def _end_job(self, run: str) -> list[Seen]:
-        until(lambda: self._instances(run)["count"]["state"] in ("success", "failed"), "the job does not end")
+        until(lambda: self._over(run), "the job does not end")
         done, steps = self._instances(run)["count"], self._size("tally")
         moved = f"{steps} steps in all, {done['state']} on the {done['worker']} worker"
         return [
             _equal("SIGTERM becomes a checkpoint, and is resumed", self._story(run, "job/count"), RESUMED),
-            Seen("another worker goes on from there", moved, done["worker"] == "second" and steps <= STEPS + 1),
+            Seen("another worker goes on from there", moved, done["worker"] == "third" and steps <= STEPS + 1),
             _equal("and no retry is spent", (done["state"], done["try_number"]), ("success", 1)),
         ]
 
@@ -165,6 +183,9 @@ class Tour:
     def _submit(self, flow: str, *options: str) -> str:
         run: str = self._programs.call("submit", f"{self._flows}:{flow}", "--json", *options)["run_id"]
         return run
+
+    def _over(self, run: str) -> bool:
+        return all(row["state"] in ("success", "failed") for row in self._instances(run).values())
 
     def _instances(self, run: str) -> dict[str, dict[str, Any]]:
         rows = self._programs.call("ps", "--run", run, "--json")["instances"]

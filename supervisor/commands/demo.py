@@ -26,8 +26,9 @@ def command(*, quick: bool, keep: bool, as_json: bool) -> None:
     """See in a minute what Taskhand does.
 
     Starts a server and workers on this machine, in a folder of their own; runs a flow; lets a task break the protocol;
-    kills the server while tasks run, and starts it again; stops a worker in the middle of a job and has another finish
-    it. Then compares what is claimed with what the server's record says. A terminal shows it live, a pipe gets lines.
+    kills the server while tasks run, and starts it again; kills a worker, and has another adopt its tasks; stops that
+    one in the middle of a job, and has a third finish it. Then compares what is claimed with what the server's record
+    says. A terminal shows it live, a pipe gets lines.
 
     Exit codes: 0 every claim was true; 1 one was not; 2 the demo could not be given.
     """
