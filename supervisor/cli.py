@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from supervisor.extras import OURS
+from supervisor.importing import uncollected
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -109,7 +110,8 @@ def load(name: str, entry: Command) -> click.Command:
     """Import the command; a library that is absent because its extra is becomes an answer instead of a traceback."""
     module, _, attribute = entry.target.partition(":")
     try:
-        command: click.Command = getattr(import_module(module), attribute)
+        with uncollected():
+            command: click.Command = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         absent = (error.name or "").partition(".")[0]
         if entry.extra is None or absent in OURS:

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from protocol.http.workloads import ClaimRequest
 from supervisor.api import Client
+from supervisor.importing import uncollected
 from supervisor.keeper.identity import GoneError, start_time
 from supervisor.opening import office
 from supervisor.records import Record
@@ -74,9 +75,7 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
     async with contextlib.AsyncExitStack() as stack:
         kept = None if source is not None else await stack.enter_async_context(_books(settings, name, on_fault))
         journal = None if kept is None else kept.journal
-        opening = office(
-            settings, on_fault, meanwhile=lambda: import_module("supervisor.worker"), lasting=journal is not None
-        )
+        opening = office(settings, on_fault, meanwhile=_import_worker, lasting=journal is not None)
         opened = structs.replace(await stack.enter_async_context(opening), journal=journal)
         from supervisor.worker import Worker  # noqa: PLC0415 - a hundred modules, imported while the keeper starts
 
@@ -94,6 +93,11 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
             hint = f"; {_WHERE}" if worker.refused.status in _NOT_LET_IN else ""
             raise NoWorkError(f"the server gives this worker no work: {worker.refused}{hint}")
         return worker.undelivered
+
+
+def _import_worker() -> None:
+    with uncollected():
+        import_module("supervisor.worker")
 
 
 def _books(

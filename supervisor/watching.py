@@ -6,7 +6,6 @@ Both become stops. The files and addresses are read here; what they mean is said
 import asyncio
 import contextlib
 import json
-import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
@@ -51,6 +50,8 @@ def _read(where: str) -> str:
     """Give what is said there; nothing when there is nothing, or nobody."""
     try:
         if where.startswith(("http://", "https://")):
+            import urllib.request  # noqa: PLC0415 - brings `email`, and few workers are told at an address
+
             with urllib.request.urlopen(where, timeout=ANSWER_S) as answer:  # noqa: S310 - the operator's own address
                 content: bytes = answer.read(LARGEST)
                 return content.decode(errors="replace")

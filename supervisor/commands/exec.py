@@ -1,6 +1,9 @@
 """`worker exec`: one workload, and then out. What Kubernetes and the like start, one pod per task."""
 
+import os
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import msgspec
@@ -56,7 +59,14 @@ def command(  # noqa: PLR0913 - one parameter for each flag
         raise BadSettings(str(error)) from error
     if as_json and records:
         click.echo(line(records[0]))
-    raise SystemExit(code_of(records[0]) if records else UNTOLD)
+    leave(code_of(records[0]) if records else UNTOLD)
+
+
+def leave(code: int) -> NoReturn:
+    """End here: all that was opened is closed, and to take the interpreter apart as well is a fifth of a cold start."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def code_of(record: Record) -> int:

@@ -37,6 +37,7 @@ FLOWS = "runner.authoring"
 
 def main() -> int:
     """Serve one link; 0 when it ended as it should."""
+    gc.disable()  # for good: what is imported stays, and a collection is a write to every page; children turn it on
     # JSON, because `argparse` and what it imports are 0.35 MB more to fork.
     charge = msgspec.json.decode(sys.argv[1], type=Charge)
     last = max(charge.link_fd, charge.door_fd or 0)
@@ -70,7 +71,6 @@ def main() -> int:
     workshop = Workshop(start, charge.tmp_root, nowhere, groups, home, count(1))
     keeper = Keeper(link, workshop, wakeup, charge.orphan_grace, door)
     gc.collect()
-    gc.disable()
     gc.freeze()
     keeper.serve(Ready(os.getpid(), start_time(os.getpid()), _imported(), warnings))
     return 0

@@ -62,7 +62,7 @@ def test_a_no_op_attempt_is_two_requests_one_question_and_few_pages(tmp_path: Pa
     assert found.calls == ["run", "state"] * ATTEMPTS
     assert {(record.outcome, record.questions) for record in found.records} == {("success", 1)}
     assert found.childs_faults < 700, "640 when this was written; without the keeper's rehearsals, some 250 more"
-    assert found.keepers_faults < 340, "280 when this was written; with an ExitStack for each fork, 20 more"
+    assert found.keepers_faults < 360, "280 to 310 when this was written; with an ExitStack for each fork, 20 more"
 
 
 def test_a_flow_that_is_preloaded_is_a_hundred_pages_less(tmp_path: Path) -> None:
@@ -95,6 +95,7 @@ def test_a_no_op_attempt_is_written_down_in_few_bytes(tmp_path: Path) -> None:
         ("supervisor.keeper.__main__", 150, {"argparse", "asyncio", "logging", "subprocess", "threading"}),
         ("runner.child", 200, {"argparse", "asyncio", "hashlib", "httpx", "socket", "ssl", "subprocess", "tempfile"}),
         ("supervisor.cli", 130, {"asyncio", "httpx", "rich", "ssl"}),
+        ("supervisor.worker", 330, {"email", "http.client", "httpx", "rich", "runner", "server", "urllib.request"}),
     ],
 )
 def test_an_entry_point_imports_little(module: str, most: int, absent: set[str]) -> None:
