@@ -28,7 +28,7 @@ from runner.access import Connections, State, Variables, XComs, expect
 from runner.blobs import BlobCorrupt, keep, kept, place_of, sweep
 from runner.checkpoints import Checkpoint
 from runner.client import Client
-from runner.fingerprints import fingerprint, stable
+from runner.fingerprints import fingerprint, inputs_of
 from runner.interrupts import Hook, Interrupts
 from runner.logs import Log
 from runner.outcomes import Checkpointed, Held
@@ -206,8 +206,8 @@ class Context:
 
         The inputs are looked at now, because the task may change them; its code when it is first asked for.
         """
-        bytes_ = stable({**inputs, "": self.params})
-        self._fingerprint = lambda: fingerprint(function, bytes_, schema)
+        digest = inputs_of({**inputs, "": self.params})
+        self._fingerprint = lambda: fingerprint(function, digest(), schema)
 
     @cached_property
     def fingerprint(self) -> str | None:

@@ -13,25 +13,31 @@ Computed when it is first needed: a task without checkpoints pays nothing.
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType
 from typing import Any
 
 import msgspec
 
 DIGITS = 16
+KEPT = 16 * 1024
+"""Bytes of inputs that are kept until somebody wants their digest: making one loads OpenSSL."""
 
 
-def stable(value: object) -> bytes:
-    """Give the bytes of a value, such as a task's inputs: the same for equal ones, and its own from now on."""
-    return msgspec.json.encode(value, enc_hook=repr, order="sorted")
+def inputs_of(inputs: Mapping[str, Any]) -> Callable[[], str]:
+    """Give what gives the digest of a task's inputs, as they are now."""
+    data = _stable(inputs)
+    if len(data) <= KEPT:
+        return lambda: _digest(data)
+    digest = _digest(data)
+    return lambda: digest
 
 
-def fingerprint(function: Callable[..., Any], inputs: bytes, schema: object = None) -> str:
-    """Give the fingerprint of a task's attempt, from its function and the bytes of its inputs."""
-    words = [f"code={_digest(code_of(function).encode())}", f"inputs={_digest(inputs)}"]
+def fingerprint(function: Callable[..., Any], inputs: str, schema: object = None) -> str:
+    """Give the fingerprint of a task's attempt, from its function and the digest of its inputs."""
+    words = [f"code={_digest(code_of(function).encode())}", f"inputs={inputs}"]
     if schema is not None:
-        words.append(f"schema={_digest(stable(schema))}")
+        words.append(f"schema={_digest(_stable(schema))}")
     return " ".join(words)
 
 
@@ -80,6 +86,10 @@ def _source(each: Any) -> str:  # noqa: ANN401 - a function or a class
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             node.decorator_list = []
     return ast.unparse(tree)
+
+
+def _stable(value: object) -> bytes:
+    return msgspec.json.encode(value, enc_hook=repr, order="sorted")
 
 
 def _digest(data: bytes) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runner.authoring import find_task
-from runner.fingerprints import code_of, fingerprint, stable
+from runner.fingerprints import KEPT, code_of, fingerprint, inputs_of
 
 HEAD = "import json\nfrom runner import flow, task\n"
 FILE = """
@@ -70,11 +70,19 @@ def test_code_without_a_source_has_one_too() -> None:
 
 
 def test_inputs_are_told_apart_whatever_their_order() -> None:
-    assert stable({"a": 1, "b": [object]}) == stable({"b": [object], "a": 1})
-    assert stable({"a": 1}) != stable({"a": 2})
+    assert inputs_of({"a": 1, "b": [object]})() == inputs_of({"b": [object], "a": 1})()
+    assert inputs_of({"a": 1})() != inputs_of({"a": 2})()
+
+
+@pytest.mark.parametrize("length", [0, KEPT])
+def test_inputs_are_what_they_were_when_the_task_began(length: int) -> None:
+    inputs = {"a": ["x" * length]}
+    before, digest = inputs_of({"a": ["x" * length]})(), inputs_of(inputs)
+    inputs["a"].append("of the task's own")
+    assert digest() == before
 
 
 def test_a_fingerprint_has_its_parts() -> None:
-    words = dict(word.split("=") for word in fingerprint(code, stable({}), {"v": 2}).split())
+    words = dict(word.split("=") for word in fingerprint(code, inputs_of({})(), {"v": 2}).split())
     assert set(words) == {"code", "inputs", "schema"}
-    assert "schema" not in fingerprint(code, stable({}))
+    assert "schema" not in fingerprint(code, inputs_of({})())
