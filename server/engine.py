@@ -8,8 +8,9 @@ the way down.
 An attempt that stopped or was lost is decided from its task's policy, the tries it has left, and its checkpoint. A
 resume costs no try, so it needs a budget of its own: progress renews it. An attempt that resumed and stopped without
 proven progress is a *stall*; after `resume_limit` stalls in a row the record before the last is tried, then a fresh
-start, and then the instance fails. Proven means: beyond the best its records ever named, so that falling back and
-coming again to the same point proves nothing; where they name no progress, that there is a new record.
+start, and then the instance fails. Attempts that were given too little time to save have more patience (`BRIEF`).
+Proven means: beyond the best its records ever named, so that falling back and coming again to the same point proves
+nothing; where they name no progress, that there is a new record.
 """
 
 from collections.abc import Collection, Mapping
@@ -31,6 +32,11 @@ Tally = Mapping[TaskInstanceState, int]
 
 MEANT = frozenset({StopReason.USER_KILL, StopReason.TIMEOUT})
 """Stops that are no accident of the infrastructure: someone or something meant the task to stop."""
+
+
+BRIEF = 4
+"""How many times as many stalls it takes while each attempt is ended before it could have saved: that says more about
+the machines than about the record, but a record may also be what kills its machine."""
 
 
 class Plan(Struct, frozen=True):
@@ -201,6 +207,8 @@ class Standing(Struct, frozen=True):
     """The attempt wrote a record."""
     progress: bool
     """The attempt got beyond the best."""
+    brief: bool = False
+    """It was ended from outside before it had as long as the one before needed to its first record."""
 
 
 def progressed(best: float | None, last: float | None, *, moved: bool) -> bool:
@@ -248,7 +256,8 @@ def fall_back(task: TaskSpec, standing: Standing) -> Resume:
     if standing.progress:
         return Resume(ResumeFrom.LATEST, ResumeFrom.LATEST, 0, 0.0, "it got on")
     stage, stalls = standing.stage, standing.stalls + 1
-    if stalls < task.resume_limit:
+    limit = task.resume_limit * (BRIEF if standing.brief else 1)
+    if stalls < limit:
         source = ResumeFrom.LATEST if standing.moved else stage
         return Resume(source, stage, stalls, float(min(60, 2**stalls)), f"no progress, {stalls} in a row")
     if stage is ResumeFrom.FRESH:

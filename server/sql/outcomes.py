@@ -210,7 +210,7 @@ class _Taking:
         if outcome.checkpoint is not None and it.state is S.RUNNING:
             limit = self.limits.inline_checkpoint
             put_checkpoint(self.tx, self.held, outcome.checkpoint, self.now, limit=limit, reason=outcome.reason)
-        now = standing(self.tx, self.held)
+        now = standing(self.tx, self.held, self.now)
         if outcome.hold is None:
             decided = resume(self.task, now, outcome.reason)
         else:

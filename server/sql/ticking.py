@@ -106,7 +106,7 @@ class Ticking(Part):
     def _lost(self, tx: Transaction, held: Held, now: datetime) -> None:
         it = held.instance
         task = self.graphs.get(tx, held.graph).task(it.task_id)
-        event, resumed = lost(task, standing(tx, held), retry=may_retry(it.try_number, it.max_tries))
+        event, resumed = lost(task, standing(tx, held, it.heartbeat_at), retry=may_retry(it.try_number, it.max_tries))
         since = it.heartbeat_at.isoformat() if it.heartbeat_at else "its start"
         why = f"no heartbeat since {since}"
         sets: dict[str, Value] = {"kind": FailureKind.LOST.value, "reason": why}

@@ -192,6 +192,14 @@ def test_stalls_fall_back_to_older_records_and_then_to_the_beginning_and_then_it
     assert found.delay is None
 
 
+def test_who_had_no_time_to_save_counts_and_does_not_tip_the_balance_for_long() -> None:
+    one = task("t", resume_limit=2)
+    assert fall_back(one, standing(stalls=1, brief=True)).source is ResumeFrom.LATEST
+    assert fall_back(one, standing(stalls=6, brief=True)).stalls == 7
+    assert fall_back(one, standing(stalls=7, brief=True)).source is ResumeFrom.PREVIOUS
+    assert fall_back(one, standing(stalls=6)).source is ResumeFrom.PREVIOUS
+
+
 def test_without_an_older_record_the_beginning_is_next() -> None:
     assert fall_back(task("t", resume_limit=1), standing(generations=1)).source is ResumeFrom.FRESH
 

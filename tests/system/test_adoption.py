@@ -15,8 +15,9 @@ import pytest
 from bench.minimal_api import Answer, Call, MinimalApi
 from supervisor.journal_files import folder_of, read
 from supervisor.keeper.identity import GoneError, stat_fields
+from tests.system.leaving import processes_of
 from tests.system.test_commands import PLAIN, TOKEN, output, worker, workload
-from tests.system.test_kill_points import kill_family, processes_of
+from tests.system.test_kill_points import kill_family
 from tests.system.world import on, play
 
 pytestmark = pytest.mark.slow

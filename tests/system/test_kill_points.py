@@ -20,6 +20,7 @@ import pytest
 
 from bench.minimal_api import Answer, Call, MinimalApi
 from supervisor.journal_files import folder_of, read
+from tests.system.leaving import processes_of
 from tests.system.test_commands import PLAIN, TOKEN, output, worker, workload
 from tests.system.world import play
 
@@ -54,19 +55,6 @@ async def started(folder: Path, url: str, crash_at: str = "", slots: int = 8) ->
     while b"ready" not in await process.stderr.readline():
         pass
     return process
-
-
-def processes_of(pid: int) -> list[int]:
-    """Give those that came from this worker's keepers, whoever their parent is now."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            variables = (place / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(each.startswith(f"TASKHAND_KEEPER={pid}.".encode()) for each in variables):
-            found.append(int(place.name))
-    return found
 
 
 def kill_family(pid: int) -> None:

@@ -106,6 +106,29 @@ async def progress_renews_the_budget_for_ever(story: Story) -> None:
         assert await _from(story, it) == step
 
 
+async def machines_that_end_before_it_could_save_cost_no_record(story: Story) -> None:
+    await story.submit(task(resume_limit=2))
+    it = await story.running()
+    story.later(10)  # what it takes to the first record
+    await story.save(it, 1, progress=1)
+    await story.save(it, 2, progress=2)
+    await story.finish(it, story.checkpointed(reason=StopReason.EVICT))
+    begun = []
+    for ran in (5, 5, 5, 31, 5):
+        it = await _resumed(story)
+        begun.append(await _from(story, it))
+        story.later(ran)
+        if ran > 30:  # nobody says so: its lease ends, and it was heard last when it began
+            await story.tick()
+        else:
+            await story.finish(it, story.checkpointed(reason=StopReason.EVICT))
+    assert begun == [2, 2, 2, 2, 2]
+    it = await _resumed(story)
+    story.later(11)
+    await story.finish(it, story.checkpointed(reason=StopReason.EVICT))
+    assert await _from(story, await _resumed(story)) == 1
+
+
 async def without_progress_it_falls_back_and_in_the_end_fails(story: Story) -> None:
     await story.submit(task(resume_limit=2))
     it = await story.running()
