@@ -48,12 +48,15 @@ from supervisor.keeper.link import (
     ToSupervisor,
 )
 from supervisor.keeper.native import become_subreaper
-from supervisor.keeper.process import KeeperError, KeeperProcess, KeeperSettings, Pending
+from supervisor.keeper.process import KeeperError, KeeperKilledError, KeeperProcess, KeeperSettings, Pending
 from supervisor.keeper.reserve import FdReserve
 
 __all__ = [
     "Child", "Ending", "KeeperClient", "KeeperError", "KeeperSettings", "Kind", "Scope", "SpawnError", "SpawnRequest",
 ]  # fmt: skip
+
+STARTS = 3
+"""How many keepers are started in a row that are killed before they are ready."""
 
 
 class KeeperClient:
@@ -236,6 +239,14 @@ class KeeperClient:
         return await asyncio.shield(self._starting)
 
     async def _start_one(self) -> KeeperProcess:
+        for _ in range(STARTS - 1):
+            try:
+                return await self._start()
+            except KeeperKilledError as killed:
+                self._warn(f"{killed}; another is started")
+        return await self._start()
+
+    async def _start(self) -> KeeperProcess:
         keeper = KeeperProcess(self._settings, self._heard, self._gone, self._reserve)
         self._keepers.add(keeper)
         try:

@@ -42,6 +42,10 @@ class KeeperError(Exception):
     """No keeper could be started, and why."""
 
 
+class KeeperKilledError(KeeperError):
+    """Somebody killed it while it started. Another may fare better."""
+
+
 class KeeperSettings(msgspec.Struct, frozen=True):
     """What a keeper is started with. All of it is policy: nothing here is looked up anywhere else."""
 
@@ -134,8 +138,13 @@ class KeeperProcess:
             self.ready = word
             return word
         await self.end_now()
-        reason = word.reason if word else f"it ended with status {self._ended.result()} before it was ready"
-        raise KeeperError(f"the keeper for {self._settings.entry} could not be started: {reason}")
+        could_not = f"the keeper for {self._settings.entry} could not be started"
+        if word is not None:
+            raise KeeperError(f"{could_not}: {word.reason}")
+        code = os.waitstatus_to_exitcode(self._ended.result())
+        if code < 0:
+            raise KeeperKilledError(f"{could_not}: signal {-code} killed it before it was ready")
+        raise KeeperError(f"{could_not}: it ended with status {code} before it was ready")
 
     async def join(self, path: str) -> bool:
         """Go to the keeper behind this door, and hear of its children: whether there is one. It starts no others."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.keeper import cgroups
-from supervisor.keeper.client import Child, KeeperClient, KeeperError, Kind, Scope, SpawnError, SpawnRequest
+from supervisor.keeper.client import Child, KeeperClient, Kind, Scope, SpawnError, SpawnRequest
 from supervisor.keeper.process import KeeperProcess
 from supervisor.keeper.reserve import FDS_PER_CHILD, FdReserve
 from tests.supervisor.keeper.test_trees import DAEMON
@@ -258,29 +258,6 @@ async def test_code_that_no_longer_imports_is_told_and_harms_nobody_who_runs(tmp
         mended = await client.spawn(SpawnRequest("mended", Kind.PYTHON))
         assert (await mended.wait()).code == 30
         mended.close_channel_ends()
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"entry": "no.such:thing"}, "ModuleNotFoundError"),
-        ({"entry": "os:no_such"}, "AttributeError"),
-        ({"entry": "tests.supervisor.keeper.never_ready:main", "ready_within_s": 0.3}, "not ready within 0.3 s"),
-        ({"entry": "tests.supervisor.keeper.dies_early:main"}, "it ended with status"),
-        ({"python": "/no/such/python"}, "could not be started"),
-    ],
-)
-@in_loop
-async def test_a_keeper_that_cannot_start_says_why_and_leaves_nothing(
-    tmp_path: Path, changed: dict[str, object], words: str
-) -> None:
-    before = fds()
-    client = KeeperClient(settings(tmp_path, **changed))
-    assert words in await failing(client.start(), KeeperError)
-    assert client.keeper_pids == []
-    assert words in await failing(client.spawn(shell("true")), SpawnError)
-    await client.stop()
-    assert fds() == before
 
 
 @in_loop
