@@ -7,11 +7,15 @@ another attempt. So a keeper that is alone asks each child to end (SIGTERM, and 
 these moments, and kills it at the second. A child of which nothing was noted was not yet allowed to run: it gets the
 keeper's own grace, twice.
 
+A supervisor may also be there and do nothing: it was stopped (SIGSTOP), or hangs. So while a keeper serves, it kills
+whoever is past the second moment, and asks nobody before it.
+
 A keeper that nobody can find (it has no door), or that is told to end, stops all its children at once (`LEAVING`):
 SIGTERM, the grace, SIGKILL. What ended while it was alone is kept for the next supervisor until `LINGER_S` after the
 last tenure; then the server has given those attempts up, and the keeper ends.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
@@ -19,6 +23,8 @@ from typing import NamedTuple
 TERM = 15
 KILL = 9
 AGAIN_S = 1.0
+LOOK_S = 1.0
+"""How often a keeper that serves looks at the tenures: they are renewed on the slates, and nobody tells it."""
 LINGER_S = 60.0
 
 
@@ -82,6 +88,7 @@ class Solitude:
         self._asked: dict[str, float] = {}
         """Who was asked to end, and when to kill him."""
         self._linger = 0.0
+        self._look = 0.0
 
     def handle(self, event: Event, now: float) -> None:
         """Take an event."""
@@ -91,11 +98,11 @@ class Solitude:
             self._since = now
 
     def orders(self, children: Iterable[tuple[str, Tenure]], now: float) -> tuple[list[Order], float | None]:
-        """Say whom to signal now, and when to ask again; never while it serves."""
+        """Say whom to signal now, and when to ask again."""
+        if self.state is State.SERVING:
+            return self._overdue(children, now)
         found: list[Order] = []
         moments: list[float] = []
-        if self.state is State.SERVING:
-            return found, None
         for attempt, tenure in children:
             begin, gone_by = self._span(tenure)
             self._linger = max(self._linger, gone_by)
@@ -111,6 +118,14 @@ class Solitude:
     def lingers_until(self) -> float:
         """Say until when to keep, for a supervisor that may come, what has ended."""
         return max(self._linger, self._since) + LINGER_S
+
+    def _overdue(self, children: Iterable[tuple[str, Tenure]], now: float) -> tuple[list[Order], float | None]:
+        """Kill whoever is past its tenure: its supervisor would have, if it were not stopped itself or hung."""
+        if now < self._look:
+            return [], self._look
+        spans = [(attempt, math.inf if tenure is None else tenure[1]) for attempt, tenure in children]
+        self._look = min([now + LOOK_S, *(gone_by for _, gone_by in spans if gone_by > now)]) if spans else now
+        return [Order(attempt, KILL) for attempt, gone_by in spans if gone_by <= now], self._look if spans else None
 
     def _span(self, tenure: Tenure) -> tuple[float, float]:
         if self.state is State.LEAVING:

@@ -1,8 +1,9 @@
 """A keeper that is alone: its table, and its orders."""
 
+import math
 from itertools import product
 
-from supervisor.solitude import AGAIN_S, KILL, LINGER_S, TABLE, TERM, Event, Order, Solitude, State, Tenure
+from supervisor.solitude import AGAIN_S, KILL, LINGER_S, LOOK_S, TABLE, TERM, Event, Order, Solitude, State, Tenure
 
 
 def alone(now: float = 100.0) -> Solitude:
@@ -15,9 +16,17 @@ def test_every_cell_is_filled() -> None:
     assert {(state, event) for state, row in TABLE.items() for event in row} == set(product(State, Event))
 
 
-def test_who_serves_orders_nothing() -> None:
+def test_who_serves_kills_only_what_is_past_its_tenure() -> None:
+    """Its supervisor would have, if it could."""
     solitude = Solitude(10.0)
-    assert solitude.orders([("a", (0.0, 0.0))], 1e9) == ([], None)
+    assert solitude.orders([], 99.0) == ([], None)
+    children: list[tuple[str, Tenure]] = [("a", (90.0, 100.5)), ("b", (0.0, 103.0)), ("new", None)]
+    assert solitude.orders(children, 100.0) == ([], 100.5)
+    assert solitude.orders([], 100.4) == ([], 100.5)  # nobody is looked at before
+    assert solitude.orders(children, 100.5) == ([Order("a", KILL)], 100.5 + LOOK_S)
+    assert solitude.orders(children, 101.5) == ([Order("a", KILL)], 101.5 + LOOK_S)
+    assert solitude.orders(children[1:], 102.5) == ([], 103.0)
+    assert solitude.orders([("b", (150.0, 160.0)), ("c", (math.inf, math.inf))], 103.0) == ([], 103.0 + LOOK_S)
     assert solitude.state is State.SERVING
 
 
@@ -44,7 +53,7 @@ def test_a_supervisor_that_comes_takes_over_and_a_later_loss_counts_anew() -> No
     solitude = alone()
     assert solitude.orders([("a", (101.0, 110.0))], 102.0)[0] == [Order("a", TERM)]
     solitude.handle(Event.CAME, 103.0)
-    assert solitude.orders([("a", (101.0, 110.0))], 200.0) == ([], None)
+    assert solitude.orders([("a", (190.0, 210.0))], 200.0) == ([], 200.0 + LOOK_S)
     solitude.handle(Event.LOST, 200.0)
     assert solitude.orders([("a", (250.0, 260.0))], 201.0) == ([], 250.0)
     assert solitude.lingers_until() == 260.0 + LINGER_S

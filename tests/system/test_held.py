@@ -1,6 +1,7 @@
 """A lease and who holds it, with a real server and real workers: what is killed, cut off, or away for long."""
 
 import contextlib
+import signal
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.server.http.live import serving
-from tests.system.checkpoints.worlds import World, world
+from tests.system.checkpoints.worlds import PATIENCE_S, World, world
 from tests.system.test_outbox import owed
 from tests.system.world import measured
 
@@ -104,3 +105,36 @@ def test_an_outcome_is_delivered_by_the_next_worker_although_the_time_of_its_tok
             assert place.end() == "success"
             whats = [event["what"] for event in place.story("t")]
             assert whats == ["ready", "claim", "run", "told_success"]
+
+
+def lives(folder: Path) -> dict[int, list[float]]:
+    """Give the moments at which each try was seen to run."""
+    found: dict[int, list[float]] = {}
+    for line in (folder / "lives").read_text().splitlines():
+        number, _, moment = line.partition(" ")
+        found.setdefault(int(number), []).append(float(moment))
+    return found
+
+
+def test_an_attempt_has_ended_before_another_begins_although_its_worker_cannot_act(tmp_path: Path) -> None:
+    """The worker is stopped (SIGSTOP) past the end of its lease, and wakes up late."""
+    with world(tmp_path, lease_s=3.0) as place:
+        place.submit({"task_id": "alone", "retries": 1, "retry_delay_s": 0.0}, file=ASKS, flow="held")
+        first = place.machine(**OFTEN)
+        assert place.work.until(10)
+        place.machine(home=tmp_path / "second", **OFTEN)
+        first.process.send_signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        while 2 not in lives(tmp_path):
+            assert place.work.read(PATIENCE_S)
+        again = time.monotonic() - stopped
+        (tmp_path / "enough").touch()
+        assert place.end("held") == "success"
+        first.process.send_signal(signal.SIGCONT)
+        assert first.stop() == 0
+        found = lives(tmp_path)
+        ended, began = found[1][-1], found[2][0]
+        measured(f"stopped with a lease of 3 s: gone {began - ended:.2f} s before another began, {again:.2f} s after")
+        assert ended < began
+        whats = [event["what"] for event in place.story("alone", "held")]
+        assert whats.count("told_success") == 1
