@@ -112,7 +112,7 @@ def rehearse(start: Start, home: Group | None) -> None:
     environment. It is to catch its signals after this. What cannot be done here is each child's to find out.
     """
     request = SpawnRequest("rehearsal", Kind.PYTHON)
-    ground = Ground(Ends(0, 1, 2), os.getcwd(), home, start)
+    ground = Ground(Ends(0, 1, 2), ".", home, start)
     before = dict(start.environment)
     with contextlib.suppress(OSError):
         for _ in range(REHEARSALS):

@@ -4,8 +4,10 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
+
 from supervisor.keeper.client import KeeperClient
-from tests.supervisor.keeper.world import in_loop, python, settings
+from tests.supervisor.keeper.world import in_loop, keeper, python, settings
 
 
 @in_loop
@@ -48,3 +50,15 @@ async def test_a_keeper_has_nothing_of_what_its_supervisor_was_given(tmp_path: P
     asyncio.get_running_loop().remove_reader(reading)
     await client.stop()
     os.close(reading)
+
+
+@in_loop
+async def test_a_keeper_starts_where_its_directory_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    here.rmdir()
+    async with keeper(tmp_path) as client:
+        child = await client.spawn(python("code = 3"))
+        assert (await child.wait()).code == 3
+        child.close_channel_ends()

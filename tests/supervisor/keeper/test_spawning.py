@@ -280,7 +280,7 @@ async def test_a_keeper_is_after_a_program_what_it_was_before(tmp_path: Path) ->
 @in_loop
 async def test_no_two_children_have_one_name(tmp_path: Path) -> None:
     async with keeper(tmp_path) as client:
-        child = await client.spawn(shell("read x"))
+        child = await client.spawn(shell("exec sleep 1000"))
         assert "runs already" in await failing(client.spawn(shell("true")), SpawnError)
         client.kill(child, signal.SIGKILL)
         await child.wait()
