@@ -87,6 +87,10 @@ class Running:
         self._process = process
         self._ran = ran
         self._log = log
+        self.pid = 0
+
+    def begin(self) -> None:
+        """Hear who its worker is, which it says when it is ready."""
         self.pid = int(self._hear()["pid"])
 
     def _hear(self) -> dict[str, Any]:
@@ -147,10 +151,9 @@ def started(contender: Contender, place: Venue, slots: int) -> Iterator[Running]
                 env=environ,
                 cwd=home,
             )
-        running = None
+        running = Running(process, home / "ran", log)
         try:
-            running = Running(process, home / "ran", log)
+            running.begin()
             yield running
         finally:
-            (running.end if running is not None else process.kill)()
-            process.wait()
+            running.end()

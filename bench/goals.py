@@ -112,6 +112,7 @@ GOALS = (
         "time of one over HTTP, full as a multiple of empty",
         "≤ 1.1 x",
         at_most(1.1),
+        "The server's CPU for one, full and empty, is less disturbed by other work: see its rows.",
     ),
     Goal(
         "drain of 200 running tasks",
@@ -123,6 +124,7 @@ GOALS = (
 )
 
 ELSEWHERE = (
+    ("SIGKILL of the supervisor: adopted, the result told once", "`tests/system/test_adoption.py`"),
     ("API away for 10 minutes, policy `keep`", "`tests/system/test_outage.py`, in `make soak`"),
     ("Airflow's own Python runner as our runtime", "not built"),
     ("triggers", "not built"),

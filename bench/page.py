@@ -1,6 +1,7 @@
 """The report as a page: from the gathered rows to Markdown and SVG, nothing measured here."""
 
 import ast
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -14,11 +15,10 @@ from bench.svg import number
 PAGE = "benchmarks.md"
 NAMES = (PAGE, *(f"benchmarks/{name}" for name in PLOTS))
 """The files, under `docs`."""
-LOAD = "load before the run"
 AT_REST = 0.5
 DATA = ROOT / "docs" / "benchmarks.json"
 Report = dict[str, Any]
-"""`{"facts": {name: value}, "modules": {module: {"seconds", "rows": [row]}}}`."""
+"""`{"facts": {name: value}, "modules": {module: {"seconds", "load", "rows": [row]}}}`, the load that before the run."""
 
 HEAD = """# Benchmarks
 
@@ -46,26 +46,30 @@ def draw(name: str, report: Report | None = None) -> str:
     return plot({row["name"]: row for row in report["modules"][module]["rows"]})
 
 
-def names(report: Report) -> list[str]:
-    """Name the files that can be drawn: after a failure or of a part, not all."""
-    return [name for name in NAMES if name == PAGE or PLOTS[Path(name).name][0] in report["modules"]]
+def drawn(report: Report) -> dict[str, str]:
+    """Give the files that can be drawn: of a part of the benchmarks, or of older rows, not every plot can."""
+    found = {}
+    for name in NAMES:
+        with contextlib.suppress(KeyError):
+            found[name] = draw(name, report)
+    return found
 
 
 def page(report: Report) -> str:
     """Write the page."""
     modules = report["modules"]
     facts = "".join(f"| {name} | {value} |\n" for name, value in report["facts"].items())
-    parts = [HEAD, f"| machine and peers | |\n|---|---|\n{facts}", *busy(report), goals(modules), plots(modules)]
+    parts = [HEAD, f"| machine and peers | |\n|---|---|\n{facts}", *busy(modules), goals(modules), plots(modules)]
     parts += [section(name, each["rows"]) for name, each in modules.items()]
     return "\n".join(parts)
 
 
-def busy(report: Report) -> list[str]:
+def busy(modules: dict[str, Any]) -> list[str]:
     """Say so where the machine had other work: goals are judged all the same, by numbers that are too high."""
-    load = float(report["facts"].get(LOAD, 0))
-    if load <= AT_REST:
+    most = max(each["load"] for each in modules.values())
+    if most <= AT_REST:
         return []
-    return [f"**The machine was not at rest** (load {load:g} before the run): only ratios can be relied on here.\n"]
+    return [f"**The machine was not at rest** (load {most:g} before a run): only ratios can be relied on here.\n"]
 
 
 def goals(modules: dict[str, Any]) -> str:

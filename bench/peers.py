@@ -33,16 +33,21 @@ COUNTS = {OURS: 800, PRELOADED: 800, LOCAL: 16, PREFORK: 2_000, FRESH: 40, RQ: 4
 """How many jobs a round has: about as long for each, and never fewer than two for each slot."""
 LOADED, IMPORTED = "its code loaded for each", "its code imported beforehand"
 FIELDS = {LOADED: (OURS, (LOCAL,)), IMPORTED: (PRELOADED, (PREFORK, FRESH, RQ))}
+EVERYONE = (OURS, (LOCAL, PREFORK, FRESH, RQ))
 SLEEPERS = (OURS, (LOCAL, PREFORK, RQ))
 FEW, MANY = 2, 10
+
+ALONE = {LOCAL: 1}
+"""How many jobs of a round are handed out one by one: five, but of who needs seconds for each."""
 
 Figures = dict[Contender, list[float]]
 
 
-def noops(place: Venue, present: list[Contender], rounds: int, part: int) -> tuple[Figures, Figures]:
-    """Give CPU milliseconds of a job, and jobs a second, of each round of each."""
+def noops(place: Venue, present: list[Contender], rounds: int, part: int) -> tuple[Figures, Figures, Figures]:
+    """Give CPU milliseconds of a job, jobs a second, and the milliseconds of a job alone, of each round of each."""
     costs: Figures = {each: [] for each in present}
     rates: Figures = {each: [] for each in present}
+    alone: Figures = {each: [] for each in present}
     with contextlib.ExitStack() as stack:
         running: dict[Contender, Running] = {each: stack.enter_context(started(each, place, SLOTS)) for each in present}
         for number in range(rounds + 1):
@@ -51,7 +56,8 @@ def noops(place: Venue, present: list[Contender], rounds: int, part: int) -> tup
                 if number:  # the first warms up
                     costs[each].append(cost)
                     rates[each].append(rate)
-    return costs, rates
+                    alone[each] += [1e3 / one.noops(1)[1] for _ in range(ALONE.get(each, 5))]
+    return costs, rates, alone
 
 
 def sleepers(place: Venue, present: list[Contender], rounds: int) -> Figures:
@@ -86,10 +92,11 @@ def main(arguments: list[str]) -> None:
             print(f"# left out: {each.name}: {reason}", file=sys.stderr)
         present = [each for each in ALL if each not in absent]
         least, least_kib = fork_ms(400), floor_kib(MANY)
-        costs, rates = noops(place, present, rounds, part)
+        costs, rates, alone = noops(place, present, rounds, part)
         sizes = sleepers(place, [each for each in (SLEEPERS[0], *SLEEPERS[1]) if each in present], times)
     rows = [row(f"CPU per no-op job, {how}", "ms", field, costs, round(least, 2)) for how, field in FIELDS.items()]
     rows += [row(f"no-op jobs a second, {how}", "1/s", field, rates, None) for how, field in FIELDS.items()]
+    rows.append(row("one no-op job alone, until its end is known and its slot free", "ms", EVERYONE, alone, None))
     rows.append(row("memory of a further sleeping job", "MiB", SLEEPERS, sizes, round(least_kib / 1024, 2)))
     emit(rows, arguments)
 

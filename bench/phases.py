@@ -86,7 +86,7 @@ def split(request: float, kinds: dict[str, Parts]) -> Parts:
 
 def main(arguments: list[str]) -> None:
     """Measure and print."""
-    tasks, rounds = (200, 2) if "--quick" in arguments else (600, 5)
+    tasks, rounds = (200, 2) if "--quick" in arguments else (400, 5)
     found: list[Parts] = []
     with minimal_api() as url, tempfile.TemporaryDirectory() as name:
         for number in range(rounds):

@@ -11,7 +11,7 @@ LOADED, IMPORTED = "its code loaded for each", "its code imported beforehand"
 
 def _field(rows: Rows, name: str, *, floor: str = "") -> list[Bar]:
     loaded, imported = rows[f"{name}, {LOADED}"], rows[f"{name}, {IMPORTED}"]
-    found = [Bar(floor, loaded["floor"], "floor")] if floor and loaded["floor"] is not None else []
+    found = [Bar(floor, loaded["floor"], "floor")] if floor else []
     found += [Bar("Taskhand", loaded["ours"], "ours"), Bar("Taskhand, flow preloaded", imported["ours"], "ours")]
     peers = imported["peers"] | loaded["peers"]
     return found + [Bar(peer, value, "peer") for peer, value in peers.items()]
@@ -28,19 +28,26 @@ def rate(rows: Rows) -> str:
     return bars("No-op jobs a second, eight at once on the same cores", "1/s", _field(rows, "no-op jobs a second"), 300)
 
 
+def _single(row: dict[str, Any], floor: str = "", ours: str = "Taskhand") -> list[Bar]:
+    found = [Bar(floor, row["floor"], "floor")] if floor else []
+    return [*found, Bar(ours, row["ours"], "ours"), *(Bar(peer, value, "peer") for peer, value in row["peers"].items())]
+
+
+def alone(rows: Rows) -> str:
+    """One job with nothing beside it."""
+    found = _single(rows["one no-op job alone, until its end is known and its slot free"])
+    return bars("One no-op job alone, from handed out until its slot is free", "ms", found)
+
+
 def memory(rows: Rows) -> str:
     """Memory of a sleeper."""
-    row = rows["memory of a further sleeping job"]
-    found = [Bar("a fork that sleeps", row["floor"], "floor"), Bar("Taskhand", row["ours"], "ours")]
-    found += [Bar(peer, value, "peer") for peer, value in row["peers"].items()]
+    found = _single(rows["memory of a further sleeping job"], "a fork that sleeps")
     return bars("Memory of one further sleeping job", "MiB, proportional (PSS)", found, 2.5)
 
 
 def cold(rows: Rows) -> str:
     """A cold start."""
-    row = rows["cold exec, python, wall"]
-    found = [Bar("a bare interpreter", row["floor"], "floor"), Bar("worker exec", row["ours"], "ours")]
-    found += [Bar(peer, value, "peer") for peer, value in row["peers"].items()]
+    found = _single(rows["cold exec, python, wall"], "a bare interpreter", "worker exec")
     return bars("One no-op task in a process that starts for it, to its exit", "ms", found, 250)
 
 
@@ -55,12 +62,15 @@ def growth(rows: Rows) -> str:
     """Memory over sleepers."""
     tail = " sleeping tasks: memory of all processes"
     line = [(float(name.removesuffix(tail)), row["ours"]) for name, row in rows.items() if name.endswith(tail)]
-    return lines("Memory of one worker with so many sleeping tasks", "sleeping tasks; MiB", {"Taskhand": line})
+    return lines(
+        "Memory of one worker with so many sleeping tasks", "sleeping tasks; MiB; both logarithmic", {"Taskhand": line}
+    )
 
 
 PLOTS: dict[str, tuple[str, Callable[[Rows], str]]] = {
     "cost.svg": ("peers", cost),
     "rate.svg": ("peers", rate),
+    "alone.svg": ("peers", alone),
     "memory.svg": ("peers", memory),
     "cold.svg": ("exec", cold),
     "phases.svg": ("phases", phases),

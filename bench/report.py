@@ -2,7 +2,8 @@
 
 A full run (at most 20 minutes, on a machine that does nothing else) writes docs/benchmarks.json, the page and its
 plots; `--quick` (at most 4) writes the same into build/bench/, because it measures too little to be published. `--only`
-measures some modules anew and keeps what is known of the others.
+measures some modules. After each it is written anew with what is known of the others, so that a run that was stopped
+has not been for nothing.
 """
 
 import argparse
@@ -47,7 +48,6 @@ def facts() -> dict[str, str]:
         "memory": f"{pages * size / 2**30:.0f} GiB",
         "kernel": platform.release(),
         "Python": platform.python_version(),
-        page.LOAD: f"{os.getloadavg()[0]:.1f}",
     }
     for name, python in (("apache-airflow", AIRFLOW), ("celery", QUEUES), ("rq", QUEUES)):
         found[name] = version(python, name) if python.exists() else "not there"
@@ -60,7 +60,7 @@ def _model() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
-def measure(module: str, *, quick: bool) -> dict[str, Any] | None:
+def measure(module: str, load: float, *, quick: bool) -> dict[str, Any] | None:
     """Run one; None when it failed, of which it has spoken itself."""
     began = time.perf_counter()
     command = [sys.executable, "-m", f"bench.{module}", "--json", *(["--quick"] if quick else [])]
@@ -71,18 +71,17 @@ def measure(module: str, *, quick: bool) -> dict[str, Any] | None:
         return None
     rows = json.loads(done.stdout.splitlines()[-1])["rows"]
     print(f"bench: {module}: {len(rows)} rows in {seconds} s", flush=True)
-    return {"seconds": seconds, "rows": rows}
+    return {"seconds": seconds, "load": load, "rows": rows}
 
 
 def write(report: page.Report, folder: Path) -> None:
     """Write data, page and plots."""
     files = {"benchmarks.json": json.dumps(report, indent=1, ensure_ascii=False) + "\n"}
-    files |= {name: page.draw(name, report) for name in page.names(report)}
+    files |= page.drawn(report)
     for name, text in files.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    print(f"bench: {folder.relative_to(ROOT) / 'benchmarks.md'} written")
 
 
 def main() -> int:
@@ -93,13 +92,18 @@ def main() -> int:
     given = parser.parse_args()
     folder = QUICK if given.quick else ROOT / "docs"
     known = folder / "benchmarks.json"
-    before = page.load(known)["modules"] if given.only and known.exists() else {}
-    seen, began = facts(), time.perf_counter()
-    found = {module: measure(module, quick=given.quick) for module in given.only or MODULES}
-    merged = {**before, **{module: each for module, each in found.items() if each is not None}}
-    write({"facts": seen, "modules": {name: merged[name] for name in MODULES if name in merged}}, folder)
-    print(f"bench: {time.perf_counter() - began:.0f} s in all")
-    return int(None in found.values())
+    found = page.load(known)["modules"] if known.exists() else {}
+    load, seen, began, failed = round(os.getloadavg()[0], 1), facts(), time.perf_counter(), []
+    for module in given.only or MODULES:
+        measured = measure(module, load, quick=given.quick)
+        if measured is None:
+            failed.append(module)
+            continue
+        found[module] = measured
+        write({"facts": seen, "modules": {name: found[name] for name in MODULES if name in found}}, folder)
+    print(f"bench: {folder.relative_to(ROOT) / 'benchmarks.md'} written, {time.perf_counter() - began:.0f} s in all")
+    print(f"bench: failed, and what was known of them kept: {' '.join(failed)}" if failed else "bench: all measured")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

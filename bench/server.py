@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--postgres", metavar="URL", help="an empty database")
     given = parser.parse_args()
-    rounds, count = (3, 400) if given.quick else (5, 2000)
+    rounds, count = (3, 400) if given.quick else (9, 1000)
     with tempfile.TemporaryDirectory() as folder:
         homes = {EMPTY: Path(folder, "empty"), FULL: Path(folder, "full")}
         homes[FULL].mkdir(mode=0o700)

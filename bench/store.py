@@ -47,7 +47,7 @@ async def measure(store: Store, round_: str, count: int) -> tuple[float, float]:
 
 async def compare(name: str, make: "list[Database]", *, quick: bool) -> list[Row]:
     """Interleave the empty and the full database, so that both meet the same machine."""
-    count, rounds = (500, 3) if quick else (2000, 5)
+    count, rounds = (500, 3) if quick else (1000, 9)
     empty, full = [store_over(database) for database in make]
     found: dict[str, list[tuple[float, float]]] = {"empty": [], "full": []}
     try:

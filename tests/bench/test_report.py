@@ -9,7 +9,7 @@ import re
 import pytest
 
 from bench.goals import ELSEWHERE, GOALS, Goal
-from bench.page import LOAD, draw, load, names
+from bench.page import draw, drawn, load
 from bench.report import MODULES
 from tests.architecture.layout import ROOT
 
@@ -73,9 +73,10 @@ def test_what_is_held_elsewhere_is_listed_with_the_place() -> None:
 
 
 def test_a_report_of_a_part_is_drawn_of_that_part() -> None:
-    codec = {"facts": {LOAD: "0.2"}, "modules": {"codec": REPORT["modules"]["codec"]}}
-    assert names(codec) == ["benchmarks.md"]
-    page = draw("benchmarks.md", codec)
+    codec = {"facts": {"cores": "2"}, "modules": {"codec": {**REPORT["modules"]["codec"], "load": 0.2}}}
+    found = drawn(codec)
+    assert list(found) == ["benchmarks.md"]
+    page = found["benchmarks.md"]
     assert "codec, 200-byte message, out" in page
     assert "drain" not in page
     assert "not at rest" not in page
@@ -83,7 +84,7 @@ def test_a_report_of_a_part_is_drawn_of_that_part() -> None:
 
 def test_what_is_not_met_is_said_with_its_reason() -> None:
     slow = {"name": "slot free after exit", "unit": "ms", "ours": 19.0, "peers": {"other": 5000.0}, "floor": 1.0}
-    report = {"facts": {LOAD: "3.0"}, "modules": {"attempt": {"rows": [{**slow, "runs": 1, "spread": 0.0}]}}}
+    report = {"facts": {}, "modules": {"attempt": {"load": 3.0, "rows": [{**slow, "runs": 1, "spread": 0.0}]}}}
     page = draw("benchmarks.md", report)
     what = "slot held after a trivial task has ended"
     assert f"| {what} | 19 ms | ≤ 10 ms | **not met** | 1 ms | other: 5,000 | `attempt` |" in page
