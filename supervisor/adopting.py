@@ -7,6 +7,7 @@ is done. So whoever reads it knows at least as much as was done, and does again 
 - A word that was on its way to the server is forgotten. Its question is on the slate, unanswered, and is asked again by
   itself; what was written into the journal then is told with the same bytes.
 - A child that was allowed to run and not greeted is not allowed yet: the server is asked again, and answers the same.
+- A heartbeat that was under way is sent again at once, or there would be no other.
 - The end of a process is never remembered: the keeper tells it again.
 
 Every moment is one of the monotonic clock, which is the machine's and not the process's: deadlines go on.
@@ -165,4 +166,6 @@ def recall(left: Left, seed: bytes) -> Lifecycle:
         core.child = Child.WORKING if core.child is Child.SPOKEN else core.child
     if left.facts.policy.talks and not left.greeted and core.lease is Lease.HELD and core.child is Child.BOOTING:
         core.lease, core.child = Lease.ASKED, Child.WAITING
+    if core.lease in {Lease.HELD, Lease.EXPIRED}:
+        core.deadlines.at.setdefault(Deadline.BEAT, 0.0)
     return core

@@ -267,8 +267,11 @@ class AttemptApi:
         self.client = client
         self.ti_id = ti_id
         self.token = Token(token, lines_of(trace))
-        self.saves = itertools.count(1)
-        """The numbers of its saves, by which the server knows one that comes again or late."""
+        self.saves = itertools.count(time.monotonic_ns() // 1000 + 1)
+        """The numbers of its saves, by which the server knows one that comes again or late.
+
+        From the machine's clock, so that a supervisor that adopts the attempt goes on above the last one's.
+        """
         self.unsaved: SaveCheckpoint | None = None
         """A record that could not be saved before the attempt has to end: it goes with its last word."""
         self._patience = patience

@@ -10,7 +10,6 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -60,7 +59,6 @@ class Attempt:
         workload = order.workload
         carrier = workload.ti.context_carrier
         self.api = AttemptApi(office.client, workload.ti.id, workload.token, office.patience, carrier)
-        self.api.saves = count(office.first_save)
         self.extended = office.extended or workload.lease is not None
         self.released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the process is gone: from then on its slot is free."""

@@ -56,11 +56,6 @@ class Office(Struct, frozen=True):
     journal: Journal | None = None
     """Where outcomes are written down before they are told; a worker that carries out one workload has none."""
 
-    @property
-    def first_save(self) -> int:
-        """The number of an attempt's first save: above those of any earlier life of this worker."""
-        return 1 + (0 if self.journal is None else self.journal.opened.session << 32)
-
 
 class Order(Struct, frozen=True):
     """One attempt to make: what the server wants, and what this worker's settings make of it."""

@@ -59,6 +59,8 @@ class Outbox:
         self._office = office
         self._journal = journal
         self._complain = complain
+        self.clear = asyncio.Event()
+        """Nothing is left of those that were not adopted. Before that, work begun anew could run beside itself."""
         self._keepers: list[int] = []
         self._limit = asyncio.Semaphore(AT_ONCE)
 
@@ -84,6 +86,7 @@ class Outbox:
                 spared=self._keepers,
             )
         )
+        sweeping.add_done_callback(lambda _: self.clear.set())
         try:
             await asyncio.gather(*map(self._one, said))
             swept = await sweeping

@@ -87,6 +87,8 @@ class Worker:
             self._delivering.add(delivering)
             delivering.add_done_callback(self._delivering.discard)
         try:
+            if self._outbox is not None:
+                await self._or_drain(self._outbox.clear.wait())
             while not self.draining and await self._work():
                 pass
             await self._source.close()

@@ -82,6 +82,8 @@ class Process(Party):
         """Its last word."""
         self.heard = False
         """Whether it knows that its last word was taken."""
+        self.home: object = None
+        """Whose machine it runs on."""
         self.owner: Party | None = None
         self.keeper: Party | None = None
         self._watch = watch

@@ -47,7 +47,7 @@ class Machine:
         process = Process(self.watch, request.attempt, self._pids, self.manner_of(request.attempt), theirs)
         process.tell("is started")
         self.processes.append(process)
-        process.ours = ours
+        process.ours, process.home = ours, self
         return process
 
     @property

@@ -63,6 +63,7 @@ def _clock(world: World) -> SimpleNamespace:
         time=lambda: world.wall.timestamp(),  # noqa: PLW0108 - whose wall it is, is asked each time
         time_ns=lambda: int(world.wall.timestamp() * 1e9),
         monotonic=lambda: world.now,
+        monotonic_ns=lambda: int(world.now * 1e9),
         perf_counter=lambda: world.now,
     )
 

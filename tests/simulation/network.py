@@ -15,7 +15,7 @@ from supervisor.http1 import Answer
 from supervisor.retrying import Fault
 from supervisor.wire import WireFault
 from tests.simulation.loop import SimLoop
-from tests.simulation.serving import Request, Server
+from tests.simulation.serving import Line, Request, Server
 from tests.simulation.watch import Watch
 from tests.simulation.world import World
 
@@ -76,6 +76,11 @@ class Network:
         """How long one way takes."""
         return self.world.between(0, 5.0 if fate is Fate.SLOW else TRIP_S)
 
+    def hang_up(self, request: Request) -> None:
+        """Whoever asked has gone. It is noticed, where the network is whole."""
+        if not self.cut:
+            request.line.hang_up()
+
     def arrive(self, request: Request, give: Callable[[Answer], None], broke: Callable[[], None]) -> None:
         """A request arrives where the server should be."""
         if self.cut:
@@ -100,7 +105,7 @@ class Wire:
     ) -> Answer:
         """Ask once."""
         token = headers[headers.index(AUTH) + len(AUTH) :].partition(b"\r\n")[0].decode()
-        request = Request(method, target, token, body)
+        request = Request(method, target, token, body, Line())
         network = self._network
         self._network.watch.sent(self._loop.party, request)
         fate = network.fate()
@@ -113,6 +118,8 @@ class Wire:
                 return await answered
         except TimeoutError:
             raise WireFault(Fault.UNANSWERED, "no answer in time") from None
+        finally:  # a process that is killed comes by here too: the kernel closes its connections
+            network.world.nature.later(TRIP_S, lambda: network.hang_up(request))
 
     def _send(self, request: Request, fate: Fate, answered: "asyncio.Future[Answer]") -> None:
         network, world, party = self._network, self._network.world, self._loop.party

@@ -63,6 +63,26 @@ ROUTES: dict[tuple[str, str], Route] = {
 }
 
 
+class Line:
+    """The connection that a request came by: whoever asked may hang up."""
+
+    def __init__(self) -> None:
+        self._over = False
+        self._listening: asyncio.Future[None] | None = None
+
+    async def receive(self) -> None:
+        """Wait for its end, as a server does that has read the body."""
+        if not self._over:
+            self._listening = asyncio.get_running_loop().create_future()
+            await self._listening
+
+    def hang_up(self) -> None:
+        """End it. Twice is fine."""
+        self._over = True
+        if self._listening is not None and not self._listening.done():
+            self._listening.set_result(None)
+
+
 class Request(Struct, frozen=True):
     """What came over the wire."""
 
@@ -70,6 +90,7 @@ class Request(Struct, frozen=True):
     target: str
     token: str
     body: bytes | None
+    line: Line
 
 
 class Server(Party):
@@ -109,7 +130,7 @@ class Server(Party):
         path, _, query = request.target.partition("?")
         route = ROUTES[request.method, path.rpartition("/")[2]]
         notes: dict[str, Any] = {"version": HEAD, "headers": [], "authorization": f"Bearer {request.token}".encode()}
-        call = self._call(path, notes)
+        call = self._call(path, notes, request.line)
         try:
             await admit(call, route.handler)
             arguments: dict[str, Any] = dict(call.scope["path_params"])
@@ -124,7 +145,7 @@ class Server(Party):
         except StoreError:
             return _refused(on_store_error(call, StoreError("full")))
 
-    def _call(self, path: str, notes: dict[str, Any]) -> Call:
+    def _call(self, path: str, notes: dict[str, Any], line: Line) -> Call:
         params = {"ti_id": path[len(TASK) :].partition("/")[0]} if path.startswith(TASK) else {}
         scope: Any = {
             "type": "http",
@@ -133,12 +154,8 @@ class Server(Party):
             "path_params": params,
             "headers": [],
         }
-        return Call(scope, receive=_silence)
-
-
-async def _silence() -> Any:
-    """Nobody hangs up here: who does not want the answer does not hear it."""
-    await asyncio.Event().wait()
+        receive: Any = line.receive
+        return Call(scope, receive=receive)
 
 
 def _answer(route: Route, given: object, notes: dict[str, Any]) -> Answer:

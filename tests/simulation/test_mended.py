@@ -56,6 +56,15 @@ def test_what_was_settled_while_the_disk_was_full_is_settled_when_the_worker_has
         assert not history.found, history.story
 
 
+def test_a_worker_takes_no_work_before_nothing_is_left_of_the_last_one() -> None:
+    """Keeper and supervisor were killed, and a child that is deaf to signals outlived its lease: it got a twin."""
+    for seed in range(5):
+        killed = [Blow("keeper", at_s=0.5), Blow("supervisor", at_s=1.0, lasts_s=11.0)]
+        history = play(seed, plan(Manner(25.0, steps=1, deaf=True), blows=killed))
+        assert not history.found, history.story
+        assert told(history)[-1] == "told_success"
+
+
 def test_a_plain_program_is_adopted_with_the_token_that_it_runs_by() -> None:
     """It has its token before it has a slate; the one that it was claimed with keeps nothing alive."""
     for seed in range(5):

@@ -103,15 +103,16 @@ class Watch:
         task = self.task_of(process.attempt)
         process.began = self.world.now
         self.processes[process.attempt].append(process)
-        others = [each for each in self._running[task] if each.alive and not self._is_over(each)]
+        others = [each for each in self._running[task] if each.alive and not self._is_over(each, process)]
         if others and self._plan.outage[task] != "keep":
             self.wrong(f"{process.name} begins while {others[0].name} still runs")
         self._running[task].add(process)
 
-    def _is_over(self, process: "Process") -> bool:
-        """Whether its last word was believed; or nobody is left to stop it, and it does not notice that by itself."""
+    def _is_over(self, process: "Process", successor: "Process") -> bool:
+        """Whether its last word was believed; or nobody is left to stop it, and another machine cannot know of it."""
         alone = not any(each is not None and each.alive for each in (process.owner, process.keeper))
-        return alone or process.heard or (bool(process.said) and self._knows(process.attempt, process.said))
+        away = alone and process.home is not successor.home
+        return away or process.heard or (bool(process.said) and self._knows(process.attempt, process.said))
 
     def ends(self, process: "Process") -> None:
         """A child is gone; what it had asked is nobody's question any more."""

@@ -1,6 +1,7 @@
 """A desk for handlers: an API whose answers are written down, and an attempt that remembers what it was told."""
 
 import asyncio
+import itertools
 from collections import deque
 from uuid import UUID
 
@@ -40,6 +41,7 @@ class FakeDesk:
     def __init__(self, *answers: Answer, extended: bool = True, stop: StopRequest | None = None) -> None:
         self.wire = Wire(list(answers))
         self.api = AttemptApi(Client(self.wire, self.wire), TI, "t", RetryPolicy(tries=1, patience_s=0.0))
+        self.api.saves = itertools.count(1)
         self.ti_id = TI
         self.extended = extended
         self.masked: list[object] = []

@@ -59,6 +59,15 @@ def test_what_is_remembered_is_recalled_and_deadlines_go_on() -> None:
     assert after.verdict == before.verdict
 
 
+def test_a_heartbeat_that_was_under_way_is_sent_again() -> None:
+    before = core(GRANTED, ev.Heard())
+    due = before.next_deadline()
+    assert due is not None
+    assert [action.do for action in before.handle(ev.Tick(), due)] == [Do.BEAT]
+    after = recall(left(before), SEED)
+    assert [action.do for action in after.handle(ev.Tick(), due + 1.0)] == [Do.BEAT]
+
+
 def test_a_word_on_its_way_is_forgotten_and_said_again() -> None:
     before = core(GRANTED, ev.Heard(), ev.Spoke(TaskInstanceState.SUCCESS))
     after = recall(left(before), SEED)
