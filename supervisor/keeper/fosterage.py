@@ -89,8 +89,10 @@ class Fosterage:
         self._sweep(child, sweep, usage)
 
     def _sweep(self, child: Child, sweep: Sweep, usage: Usage | None) -> None:
-        over = sweep.over()
+        none_seen = sweep.over()
         self._collect(sweep.seen)
+        # Who was killed and is not dead yet has lost his environment, and with it what he is known by.
+        over = none_seen and self._ending.isdisjoint(sweep.seen)
         if not over and self._loop.time() < sweep.deadline:
             self._loop.call_later(sweep.later(), self._sweep, child, sweep, usage)
             return
