@@ -233,9 +233,9 @@ class Process(Party):
                 step += 1
                 if manner.saves:
                     saved: CheckpointSaved = yield Save(data={"step": step}, progress=float(step))
-                    self._watch.saved(self, step)
-                    if saved.stopping:
+                    if saved.stopping:  # the record may be on its way with the last word only
                         raise Stopped  # noqa: TRY301 - as `ctx.save` does
+                    self._watch.saved(self, step)
             word = self._word()
         except Stopped:
             last = CheckpointTask(self.world.wall)

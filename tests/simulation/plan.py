@@ -89,6 +89,7 @@ def _task(random: Random, plan: Plan, name: str) -> None:
             timeout_s=TIMEOUT_S,
             grace_s=random.choice((None, 1.0)),
             outage=outage,
+            outage_after_s=None if outage == "keep" else random.choice((None, None, 3.0)),
             resume_limit=2,
         )
     )

@@ -11,6 +11,7 @@ WITHIN = 2000
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_planted_bug_is_found(
     bug: Callable[[], list[Change]], record_property: Callable[[str, object], None]
