@@ -53,8 +53,9 @@ def put_full(target: Path, finished: int) -> None:
     kept = KEPT / f"full-{finished}-{schema.hexdigest()[:12]}.db"
     if not kept.exists():
         KEPT.mkdir(parents=True, exist_ok=True)
+        for old in KEPT.glob(f"full-{finished}-*"):
+            old.unlink()
         making = kept.with_suffix(".making")
-        making.unlink(missing_ok=True)
         asyncio.run(_make(making, finished))
         making.rename(kept)
     shutil.copy(kept, target)
