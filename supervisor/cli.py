@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     "run": Command("supervisor.commands.run:command", None, "Take workloads and carry them out, until SIGTERM."),
     "exec": Command("supervisor.commands.exec:command", None, "Carry out one workload, and report its outcome."),
     "drain": Command("supervisor.commands.drain:command", None, "Have this machine's workers finish."),
+    "upgrade": Command("supervisor.commands.upgrade:command", None, "Replace this machine's workers while tasks run."),
     "outbox": Command("supervisor.commands.outbox:command", None, "List what the server is still to be told."),
     "server": Command("server.commands.server:command", "server", "Serve the execution API and the API of people."),
     "submit": Command("server.commands.submit:command", None, "Draw a flow and have it run."),

@@ -153,7 +153,7 @@ def _ended(pidfd: int, within_s: float) -> bool:
 
 
 def _groups(pid: int, spared: set[int]) -> None:
-    own = cgroups.own_group()
+    own = cgroups.place_of_ours()
     for place in [] if own is None else own.glob(f"taskhand-{pid}-*"):
         for group in map(cgroups.Group, map(str, place.glob("*/"))):
             with contextlib.suppress(GoneError):

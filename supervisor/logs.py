@@ -95,6 +95,12 @@ class LogPump:
         self._logs.add(log)
         return log
 
+    async def pause(self) -> None:
+        """Read no more, and come back when all that was read is written. For who is about to be replaced."""
+        if self._epoll is not None:
+            asyncio.get_running_loop().remove_reader(self._epoll.fileno())
+        await self.writer.stop()
+
     async def stop(self) -> None:
         """End all logs, written as far as they were read. Twice is fine, and before the first log too."""
         await asyncio.gather(*(log.finish(0.0) for log in list(self._logs)))

@@ -7,7 +7,9 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -22,6 +24,7 @@ from supervisor.opening import office
 from supervisor.records import Record
 from supervisor.settings import Settings, identity
 from supervisor.sources import ClaimSource, Source, StdinSource
+from supervisor.upgrading import arrived, replace
 
 if TYPE_CHECKING:
     from supervisor.recovering import Books
@@ -86,13 +89,19 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
             worker.adopt(kept.found.story, owing)
         if journal is not None and settings.journal.on_fault == "drain":
             journal.on_trouble = worker.drain
+        if journal is not None and settings.worker.source != "stdin":
+            stack.enter_context(_upgrades(worker, partial(replace, settings.state_dir, journal, opened, while_fd)))
         with _signals(worker), _while(worker, while_fd), found_by(settings.state_dir, name):
             on_ready(name)
             await worker.run()
-        if worker.refused is not None:
-            hint = f"; {_WHERE}" if worker.refused.status in _NOT_LET_IN else ""
-            raise NoWorkError(f"the server gives this worker no work: {worker.refused}{hint}")
+        _complain_of_refusal(worker)
         return worker.undelivered
+
+
+def _complain_of_refusal(worker: "Worker") -> None:
+    if worker.refused is not None:
+        hint = f"; {_WHERE}" if worker.refused.status in _NOT_LET_IN else ""
+        raise NoWorkError(f"the server gives this worker no work: {worker.refused}{hint}")
 
 
 def _import_worker() -> None:
@@ -137,6 +146,17 @@ def _signals(worker: "Worker") -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _upgrades(worker: "Worker", leave: Callable[[], Coroutine[Any, Any, None]]) -> Iterator[None]:
+    """SIGUSR1 has it become its successor."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, worker.leave, leave)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGUSR1)
+
+
+@contextlib.contextmanager
 def _while(worker: "Worker", fd: int | None) -> Iterator[None]:
     if fd is None:
         yield
@@ -177,12 +197,18 @@ def _folder(state_dir: Path) -> Path:
 
 @contextlib.contextmanager
 def found_by(state_dir: Path, name: str) -> Iterator[None]:
-    """Leave a note of who we are: pid and start time, so that a later process with our pid is not taken for us."""
+    """Leave a note of who we are: pid and start time, so that a later process with our pid is not taken for us.
+
+    And since when: a successor has our pid and start time. `gap_s` is how long there was nobody before it.
+    """
     folder = _folder(state_dir)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     note = folder / f"{os.getpid()}.json"
     facts = {"name": name, "pid": os.getpid(), "started": start_time(os.getpid())}
-    note.write_text(json.dumps(facts))
+    facts |= {"ready": time.monotonic(), "gap_s": arrived(state_dir)}
+    half = note.with_suffix(".half")
+    half.write_text(json.dumps(facts))
+    half.replace(note)
     try:
         yield
     finally:
@@ -195,6 +221,8 @@ class Found(NamedTuple):
     name: str
     pid: int
     pidfd: int
+    ready: float
+    gap_s: float | None
 
     def ended(self, within_s: float) -> bool:
         """Wait for its end: whether it came."""
@@ -209,7 +237,7 @@ def workers(state_dir: Path) -> Iterator[Found]:
             facts = json.loads(note.read_text())
             pidfd = os.pidfd_open(facts["pid"])
             if start_time(facts["pid"]) == facts["started"]:
-                yield Found(facts["name"], facts["pid"], pidfd)
+                yield Found(facts["name"], facts["pid"], pidfd, facts["ready"], facts["gap_s"])
                 continue
         except (OSError, ValueError, KeyError, GoneError):
             pass

@@ -69,7 +69,14 @@ class Worker:
         self._reason = StopReason.DRAIN
         self._ends: float | None = None
         """When this machine ends, where that is known."""
+        self._successor: Callable[[], Coroutine[Any, Any, None]] | None = None
         self._times = remembered(settings.state_dir / TIMES)
+
+    def leave(self, successor: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Claim no more, and become another worker, which adopts the attempts."""
+        if not self.draining:
+            self._successor = successor
+            self._draining.set()
 
     @property
     def draining(self) -> bool:
@@ -91,6 +98,9 @@ class Worker:
                 await self._or_drain(self._outbox.clear.wait())
             while not self.draining and await self._work():
                 pass
+            if self._successor is not None:
+                remember(self._settings.state_dir / TIMES, self._times)
+                await self._successor()
             await self._source.close()
             await self._settle()
         finally:
@@ -109,7 +119,7 @@ class Worker:
 
     def drain(self, reason: StopReason = StopReason.DRAIN, grace_s: float | None = None) -> None:
         """Stop claiming, and stop all attempts. Again: the same, with little patience."""
-        again = self._draining.is_set() and self._ends is None
+        again = self._draining.is_set() and self._ends is None and self._successor is None
         self._reason, self._ends = reason, None
         self._draining.set()
         for attempt in [*self.attempts]:
@@ -190,7 +200,7 @@ class Worker:
         self._busy += 1
         attempt.released.add_done_callback(self._freed)
         self.attempts[attempt] = asyncio.create_task(self._attend(attempt))
-        if self.draining:
+        if self.draining and self._successor is None:
             self._stop(attempt, None)
 
     def _freed(self, _: object) -> None:

@@ -17,6 +17,7 @@ from supervisor.keeper.identity import read_small
 from supervisor.keeper.link import Limits
 
 _numbers = count(1)
+LEAF = "taskhand-supervisor"
 CONTROLLERS = ("cpu", "memory", "pids")
 
 
@@ -104,7 +105,7 @@ def prepare() -> str | None:
 
     Nothing is said here: whoever asks for a limit that cannot hold is told so with the child (`unenforced`).
     """
-    own = own_group()
+    own = place_of_ours()
     if own is None:
         return None
     names = (own / f"taskhand-{os.getpid()}-{number}" for number in _numbers)
@@ -136,11 +137,17 @@ def own_group() -> Path | None:
     return own if own.is_dir() else None
 
 
+def place_of_ours() -> Path | None:
+    """Give the directory that was given to us: ours, or the one above where we have moved out of the way."""
+    own = own_group()
+    return own.parent if own is not None and own.name == LEAF else own
+
+
 def _delegate(own: Path, place: Path) -> None:
     """Hand the controllers down both steps, moving ourselves into a leaf if we are in the way."""
     wanted = [name for name in CONTROLLERS if name in _controllers(own / "cgroup.controllers")]
     if not _enable(own, wanted):
-        leaf = own / "taskhand-supervisor"
+        leaf = own / LEAF
         with contextlib.suppress(OSError):
             leaf.mkdir(exist_ok=True)
             _write(f"{leaf}/cgroup.procs", "0")

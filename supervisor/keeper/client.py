@@ -86,6 +86,11 @@ class KeeperClient:
         return sorted(keeper.pid for keeper in self._keepers)
 
     @property
+    def open_files(self) -> int | None:
+        """Say how many files children may have open, where that is not what we may."""
+        return self._settings.open_files
+
+    @property
     def serving_pid(self) -> int | None:
         """Name the keeper that would get the next child."""
         return self._serving.pid if self._serving else None

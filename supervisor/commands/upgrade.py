@@ -1,0 +1,69 @@
+"""`worker upgrade`: have this machine's workers become their successors, with their tasks running."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from supervisor.commands.settings_options import loaded, with_settings
+from supervisor.running import Found, workers
+from supervisor.upgrading import Wish, write
+
+LOOK_S = 0.02
+
+
+@click.command()
+@with_settings
+@click.option("--python", default=sys.executable, metavar="PATH", help="The Python that is to run; this one.")
+@click.option("--wait", "wait_s", type=float, default=30.0, metavar="S", help="Wait for them, so long at most.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(  # noqa: PLR0913 - one parameter for each flag
+    *,
+    config: str | None,
+    show_settings: bool,
+    api: str | None,
+    state_dir: str | None,
+    python: str,
+    wait_s: float,
+    as_json: bool,
+) -> None:
+    """Have every worker of this state directory run the code that is installed now. Its tasks go on and do not notice.
+
+    The worker keeps its pid, its arguments and its place. A task sees the new code when it starts; those that run keep
+    theirs. A worker that reads its workloads from stdin cannot be replaced.
+
+    Exit codes: 0 all run the new code; 1 some do not, when the wait is over.
+    """
+    settings = loaded(config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings).settings
+    if not os.access(python, os.X_OK):
+        raise click.ClickException(f"{python} cannot be executed")
+    found = list(workers(settings.state_dir))
+    for each in found:
+        write(settings.state_dir, each.pid, Wish(python=python))
+        signal.pidfd_send_signal(each.pidfd, signal.SIGUSR1)
+    until = time.monotonic() + wait_s
+    told = []
+    for each in found:
+        new = _successor(each, settings.state_dir, until)
+        told.append({"name": each.name, "pid": each.pid, "upgraded": new is not None, "gap_s": new and new.gap_s})
+        if not as_json:
+            state = "is not replaced" if new is None else "runs the new code"
+            gap = "" if new is None or new.gap_s is None else f"; its tasks were alone for {new.gap_s:.2f} s"
+            click.echo(f"{each.name} ({each.pid}): {state}{gap}")
+    if as_json:
+        click.echo(msgspec.json.encode({"workers": told}).decode())
+    raise SystemExit(int(not all(each["upgraded"] for each in told)))
+
+
+def _successor(before: Found, state_dir: Path, until: float) -> Found | None:
+    """Wait for the note of the one that follows; None when none came."""
+    while time.monotonic() < until and not before.ended(LOOK_S):
+        for each in workers(state_dir):
+            os.close(each.pidfd)
+            if each.pid == before.pid and each.ready > before.ready:
+                return each
+    return None
