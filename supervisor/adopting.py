@@ -32,6 +32,7 @@ from supervisor.stopping import Stop
 from supervisor.tenure import Tenure, manner_of
 
 FOREVER = float("inf")
+_OVER = frozenset({Report.TOLD, Report.CLOSED})
 
 
 class Facts(Struct, frozen=True):
@@ -144,9 +145,19 @@ class Fate(StrEnum):
     """Nobody knows what it is: it is killed."""
 
 
+def is_worth_remembering(core: Lifecycle) -> bool:
+    """Whether the core is noted. The end of a process is not, until there is nothing more to tell of it."""
+    return not core.gone or core.report in _OVER
+
+
 def fate(left: Left | None, entry: Entry | None) -> Fate:
-    """Decide. An outcome that is our own verdict was written down after the end: nothing is left to watch."""
+    """Decide. An outcome that is our own verdict was written down after the end: nothing is left to watch.
+
+    Nor is there of one that had ended and of which everything was told: who adopted it would tell something else.
+    """
     if entry is not None and entry.owed is not None and entry.owed.row:
+        return Fate.FORGET
+    if left is not None and left.memory.child is Child.GONE and left.memory.report in _OVER:
         return Fate.FORGET
     return Fate.END if left is None else Fate.ADOPT
 

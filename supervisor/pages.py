@@ -13,7 +13,7 @@ from collections.abc import Collection
 import msgspec
 from msgspec import Struct
 
-from supervisor.adopting import Facts, alone_until, inscription, remembered
+from supervisor.adopting import Facts, alone_until, inscription, is_worth_remembering, remembered
 from supervisor.journal import Began, Entry, Owed, Renewed, Saved, Settled, Spawned, Withdrawn
 from supervisor.journal_writer import Journal
 from supervisor.keeper.children import Child
@@ -113,7 +113,7 @@ class Page:
 
     def remember(self, core: Lifecycle) -> None:
         """Note what the core knows, before it is acted on. How the process ended, its keeper tells whoever asks."""
-        if self._slate is None or self._journal is None or core.gone:
+        if self._slate is None or self._journal is None or not is_worth_remembering(core):
             return
         until = alone_until(core)
         if until is not None:

@@ -14,6 +14,7 @@ from supervisor.adopting import (
     alone_until,
     fate,
     inscription,
+    is_worth_remembering,
     read,
     recall,
     remembered,
@@ -127,6 +128,17 @@ def test_an_older_memory_is_read_with_what_is_new_as_it_begins() -> None:
     assert found.memory == structs.replace(found.memory, looked=False)
     assert Memory(Child.WORKING, Report.QUIET, Lease.HELD).at == {}
     assert Deadline.LEASE in found.memory.at
+
+
+def test_of_whom_all_is_told_needs_nobody() -> None:
+    """A word that was given up while its process had ended already: adopted, it would be told as something else."""
+    for last in (ev.Accepted(), ev.Fenced()):
+        before = core(GRANTED, ev.Heard(), ev.Spoke(TaskInstanceState.SUCCESS))
+        before.handle(ev.Exited(Exit.ZERO), 20.0)
+        assert not is_worth_remembering(before)
+        before.handle(last, 21.0)
+        assert is_worth_remembering(before)
+        assert fate(left(before), None) is Fate.FORGET
 
 
 def test_whose_verdict_is_written_down_needs_nobody() -> None:
