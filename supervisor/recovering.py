@@ -150,6 +150,8 @@ class Delivery:
                 self._note("told after its worker was killed", owed.state, row, refused)
             if owed is None or (refused is not None and refused.status not in ABOUT_THE_TOKEN | CONFLICTS):
                 refused = await self._lost()
+                if refused is not None and refused.status in CONFLICTS and self._began.extended:
+                    await self._reporter.gone()
             if refused is not None and refused.status in ABOUT_THE_TOKEN:
                 self._complain(f"attempt {self._api.ti_id}: {refused}; its outcome stays in the journal")
                 return False

@@ -179,6 +179,35 @@ def test_the_truth_is_told_about_attempts_that_ran_when_their_worker_was_killed(
     assert [*(tmp_path / "tmp").iterdir()] == []
 
 
+def test_of_what_was_killed_by_a_person_meanwhile_the_next_worker_says_that_it_is_gone(tmp_path: Path) -> None:
+    """The server keeps its slot until then, or for a lease."""
+
+    async def scenario() -> tuple[MinimalApi, str]:
+        api = MinimalApi()
+        url = await api.start()
+        first = await started(tmp_path, url)
+        given = workload(api, task_id="progress")
+        ti: str = given["ti"]["id"]
+        api.contexts[ti] = RETRY
+        api.queue(given)
+        await api.until(lambda api: api.states[ti] == "running")
+        while not any(  # noqa: ASYNC110 - what is waited for is another process's file
+            entry.process for entry in read(folder_of(tmp_path)).story.entries.values()
+        ):
+            await asyncio.sleep(0.01)
+        await killed(first)
+        kill_family(first.pid)
+        api.states[ti] = "failed"
+        second = await started(tmp_path, url)
+        await api.until(lambda api: bool(api.gone))
+        assert (await stopped(second))[0] == 0
+        await api.stop()
+        return api, ti
+
+    api, ti = play(scenario())
+    assert (api.gone, ti in api.ends) == ([ti], False)
+
+
 def all_began(folder: Path) -> bool:
     entries = read(folder_of(folder)).story.entries.values()
     processes = [entry for entry in entries if entry.process is not None]
