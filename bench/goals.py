@@ -121,6 +121,20 @@ GOALS = (
         "≤ 2 s",
         at_most(2),
     ),
+    Goal(
+        "a killed worker's 200 tasks adopted",
+        "adoption",
+        "killed worker with 200 tasks, until the next has adopted them",
+        "≤ 1 s",
+        at_most(1),
+    ),
+    Goal(
+        "200 tasks alone in an upgrade",
+        "adoption",
+        "upgrade of a worker with 200 tasks, gap",
+        "≤ 1 s",
+        at_most(1),
+    ),
 )
 
 ELSEWHERE = (

@@ -34,6 +34,7 @@ MODULES = (
     "logs",
     "journal",
     "drain",
+    "adoption",
     "server",
     "store",
 )
