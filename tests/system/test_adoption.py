@@ -37,12 +37,13 @@ class World:
         self.given: list[dict[str, Any]] = []
         self.complaints = ""
 
-    async def start(self) -> Process:
-        """Start the next one."""
-        process = await worker(self.folder, "run", "--api", self._url, "--slots", "300", **TOKEN, **self._environ)
+    async def start(self, *, ready: bool = True, **environ: str) -> Process:
+        """Start the next one, and wait until it is ready."""
+        variables = {**TOKEN, **self._environ, **environ}
+        process = await worker(self.folder, "run", "--api", self._url, "--slots", "300", **variables)
         self.workers.append(process)
         assert process.stderr is not None
-        while b"ready" not in (line := await process.stderr.readline()):
+        while ready and b"ready" not in (line := await process.stderr.readline()):
             self.complaints += line.decode()
         return process
 
