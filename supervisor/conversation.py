@@ -87,6 +87,8 @@ class Conversation:
         for event in self._session.receive(questions):
             self._on_event(event)
         self._channel.push()
+        if self._session.resting:  # the greeting may not have been behind whoever died
+            self._channel.rest()
         self._channel.open()
 
     def listen(self) -> None:

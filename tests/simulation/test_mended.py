@@ -75,6 +75,16 @@ def test_a_plain_program_is_adopted_with_the_token_that_it_runs_by() -> None:
         assert not [what for what in told(history) if what.startswith("lost")], history.story
 
 
+@pytest.mark.slow
+def test_a_question_is_answered_once_whichever_two_moments_supervisors_die_in() -> None:
+    """One that died before the greeting was behind it left a slate on which no answer could be told from it."""
+    for first in range(1, 20):
+        for second in range(first + 1, first + 12):
+            deaths = [Blow("point", at_point=point, lasts_s=0.3) for point in (first, second)]
+            history = play(0, plan(Manner(0.1), blows=deaths))
+            assert not history.found, history.story
+
+
 @pytest.mark.parametrize("fate", [fate for fate in Fate if fate is not Fate.FINE])
 def test_no_fate_of_requests_loses_an_outcome(fate: Fate) -> None:
     for seed in range(5):
