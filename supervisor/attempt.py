@@ -265,10 +265,10 @@ class Attempt:
             self._go(self._folder.watch(self, self._order.every_s))
         for warning in child.warnings:
             self.note("warning", warning)
-        self._log.attach(child.stdout_fd, Source.STDOUT)
-        self._log.attach(child.stderr_fd, Source.STDERR)
+        self._log.attach(child.stdout_fd, Source.STDOUT, slate)
+        self._log.attach(child.stderr_fd, Source.STDERR, slate)
         if child.frames_fd is not None and child.logs_fd is not None:
-            self._log.attach(child.logs_fd, Source.LOG)
+            self._log.attach(child.logs_fd, Source.LOG, slate)
             self._talk = Conversation(child.frames_fd, SupervisorSession(allowed=plan.allowed), self, self, slate)
         child.exited.add_done_callback(lambda _: self._gone(child))
         child.ended.add_done_callback(lambda _: self._gone(child))

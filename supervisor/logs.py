@@ -28,6 +28,7 @@ from supervisor.logs_lines import Lines, LineSplitter
 from supervisor.logs_masking import Masker
 from supervisor.logs_records import Manner, Source, cut, logged, printed, said, split, stamp
 from supervisor.logs_writer import HIGH_MARK, LogWriter
+from supervisor.slate import Part, Slate
 
 LARGEST_READ = 64 * 1024
 SMALLEST_READ = 1024
@@ -74,6 +75,11 @@ class _Feed:
         self.fd = fd
         self.source = source
         self.splitter = LineSplitter(limit)
+        self.noted = True
+        """Whether the slate has something of it."""
+
+
+PARTS = {Source.STDOUT: Part.STDOUT, Source.STDERR: Part.STDERR, Source.LOG: Part.LOG}
 
 
 class LogPump:
@@ -165,6 +171,8 @@ class AttemptLog:
         self._dropped_lines = 0
         self._dropped_bytes = 0
         self._finished = False
+        self._slate: Slate | None = None
+        self._whole = True
 
     @property
     def totals(self) -> LogTotals:
@@ -178,11 +186,13 @@ class AttemptLog:
             self._file.last_fault,
         )
 
-    def attach(self, fd: int, source: Source) -> None:
-        """Read this fd to its end, and close it then."""
+    def attach(self, fd: int, source: Source, slate: Slate | None = None) -> None:
+        """Read this fd to its end, and close it then. With a slate, from where another supervisor stopped."""
         os.set_blocking(fd, False)
         settings = self._settings
         feed = _Feed(self, fd, source, settings.max_record if source is Source.LOG else settings.max_line)
+        if slate is not None:
+            self._go_on(slate, feed)
         self._feeds.add(feed)
         self._silent.clear()
         if self._stalled is None:
@@ -220,20 +230,49 @@ class AttemptLog:
 
     def read(self, feed: _Feed) -> None:
         """Read once from a fd that has something, or has ended."""
+        if self._slate is not None:
+            self._slate.count_read(self._read + 1)
         try:
             data = os.read(feed.fd, self._bite)
         except BlockingIOError:
-            return
+            data = None
         except OSError:
             data = b""
-        self._read += len(data)
+        self._read += len(data or b"")
+        if self._slate is not None:
+            self._slate.count_read(self._read)
+        if data is not None:
+            self._take(feed, data)
+
+    def _take(self, feed: _Feed, data: bytes) -> None:
         if self._shedding:
             self._drop(data)
         else:
             feed.splitter.limit = max(feed.splitter.limit, self._settings.max_line + self.masker.longest)
             self._keep(feed.source, feed.splitter.feed(data) if data else feed.splitter.end())
+        if self._slate is not None:
+            self._note_rest(self._slate, feed)
         if not data:
             self._close(feed)
+
+    def _go_on(self, slate: Slate, feed: _Feed) -> None:
+        """Begin with what the last supervisor had of a line, or say that something of its is missing."""
+        if self._slate is None:
+            self._slate, (read, kept) = slate, slate.counted()
+            self._whole = read <= kept
+            self._read = read
+            self._file.on_kept = slate.count_kept
+            if not self._whole:
+                self.say("warning", "lines may be missing here: the worker was killed over a read", bytes=read - kept)
+        if self._whole:
+            feed.splitter.feed(slate.part(PARTS[feed.source]))
+
+    def _note_rest(self, slate: Slate, feed: _Feed) -> None:
+        """What is no line yet is kept too, so that all that was read is in safety when the lines are written."""
+        if feed.splitter.held or feed.noted:
+            slate.inscribe(PARTS[feed.source], feed.splitter.rest)
+            feed.noted = feed.splitter.held > 0
+        self._pump.writer.write(self._file, b"", self._read)
 
     def learn(self, took_s: float) -> None:
         """Take smaller bites when one took more than its share of a turn, and larger ones when they are easy."""

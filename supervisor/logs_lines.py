@@ -34,6 +34,11 @@ class LineSplitter:
         """How many bytes wait for their line's end."""
         return len(self._held)
 
+    @property
+    def rest(self) -> bytes:
+        """Give them."""
+        return bytes(self._held)
+
     def feed(self, data: bytes) -> Lines:
         """Take what was read."""
         last = data.rfind(b"\n")

@@ -34,6 +34,9 @@ class LogFile:
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.note_loss = note_loss
         self.on_room = on_room
+        self.on_kept: Callable[[int], None] | None = None
+        """Called in the thread: of all that was read, so much is written, or counted as lost."""
+        self.upto = 0
         self.pending: list[bytes] = []
         self.scheduled = False
         self.closing = False
@@ -64,9 +67,13 @@ class LogWriter:
             self._thread.start()
         return LogFile(path, note_loss, on_room)
 
-    def write(self, file: LogFile, data: bytes) -> None:
-        """Queue whole lines. Never blocks and never refuses: who writes a lot looks at `queued`."""
+    def write(self, file: LogFile, data: bytes, upto: int = 0) -> None:
+        """Queue whole lines. Never blocks and never refuses: who writes a lot looks at `queued`.
+
+        `upto` says of how many bytes that were read these are the last lines.
+        """
         with self._lock:
+            file.upto = max(file.upto, upto)
             file.pending.append(data)
             file.queued += len(data)
         self._schedule(file)
@@ -96,9 +103,11 @@ class LogWriter:
             with self._lock:
                 file.scheduled = False
                 pending, file.pending = file.pending, []
-                closing = file.closing
-            if pending:
+                closing, upto = file.closing, file.upto
+            if any(pending):
                 self._write(file, b"".join(pending))
+            if file.on_kept is not None:
+                file.on_kept(upto)
             if closing:
                 self._close(file)
 
@@ -106,7 +115,8 @@ class LogWriter:
         try:
             if file.fd == -1:
                 file.path.parent.mkdir(parents=True, exist_ok=True)
-                file.fd = os.open(file.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+                file.fd = os.open(file.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+                _end_line(file.fd)
             if file.untold or file.torn:
                 self._write_all(file, self._loss(file))
                 self._tell(self._on_fault, f"the log {file.path} is written again; {file.untold} lines were lost")
@@ -154,6 +164,13 @@ class LogWriter:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop was closed: there is nobody left to hear
                 self._loop.call_soon_threadsafe(hear, *words)
+
+
+def _end_line(fd: int) -> None:
+    """End the line in whose middle another writer of this file was killed."""
+    size = os.fstat(fd).st_size
+    if size and os.pread(fd, 1, size - 1) != b"\n":
+        os.write(fd, b"\n")
 
 
 def _settle(closed: "asyncio.Future[None]") -> None:

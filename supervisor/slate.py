@@ -17,6 +17,7 @@ A record is one of two, and a word says which: what is in the other does not cou
 regions lie far apart in a file with holes, which costs nothing.
 """
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -62,6 +63,10 @@ class Part(IntEnum):
 
     TOKEN = 1 << 29
     FACTS = 1 << 30
+    STDOUT = 5 << 28
+    STDERR = 21 << 26
+    LOG = 11 << 27
+    """What came of a line whose end has not come."""
     SECRETS = 3 << 29
     """What is masked in the log. Here and not in the journal: a slate is on no disk."""
 
@@ -196,6 +201,19 @@ class Slate:
         word = self._word(_MEMORY)
         place = _MEMORIES[word & 1]
         return self._bytes[place : place + (word >> 1)]
+
+    def count_read(self, total: int) -> None:
+        """Say how many bytes of the child's words were read; more by one while a read is under way."""
+        self._store(_COUNTS, total)
+
+    def count_kept(self, total: int) -> None:
+        """Say how many of them are in the log. Called by the thread that writes it."""
+        with contextlib.suppress(ValueError):  # the attempt is over
+            self._store(_COUNTS + 8, total)
+
+    def counted(self) -> tuple[int, int]:
+        """Give both."""
+        return self._word(_COUNTS), self._word(_COUNTS + 8)
 
     def hold(self, begin: float, gone_by: float) -> None:
         """Say until when the attempt is ours."""

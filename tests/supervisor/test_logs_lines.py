@@ -55,3 +55,11 @@ def test_chunks_make_no_difference(data: bytes, sizes: list[int]) -> None:
     if not expected[-1]:
         expected.pop()
     assert split(10**6, *chunks, rest) == expected
+
+
+def test_what_has_no_end_yet_can_be_asked_for() -> None:
+    splitter = LineSplitter(100)
+    splitter.feed(b"whole\nhal")
+    assert (splitter.rest, splitter.held) == (b"hal", 3)
+    assert splitter.feed(b"f\n").whole == b"half"
+    assert splitter.rest == b""

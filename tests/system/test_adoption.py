@@ -267,6 +267,9 @@ def test_a_flood_of_lines_is_written_by_two_workers_and_none_of_it_twice(tmp_pat
     numbers = [int(line.split()[1]) for line in found.lines() if line.startswith("line ")]
     assert len(set(numbers)) == len(numbers)
     assert numbers == sorted(numbers)
+    warned = [record["bytes"] for record in found.records() if record["event"].startswith("lines may be missing")]
+    assert (len(numbers) < 20000) <= bool(warned)
+    assert (20000 - len(numbers)) * 100 <= sum(warned)
 
 
 def test_deadlines_that_pass_while_no_worker_is_there_have_passed(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""A log that one supervisor begins and another goes on with: by the slate, and the same pipe."""
+
+import os
+from pathlib import Path
+
+from supervisor.logs import AttemptLog, LogPump
+from supervisor.logs_records import Source
+from supervisor.slate import Slate
+from tests.supervisor.keeper.world import in_loop, until
+from tests.supervisor.test_logs import SETTINGS, events, records
+
+
+async def first(path: Path, slate: Slate, read: int, write: int, said: bytes) -> None:
+    """One that reads this and writes what of it are lines; then it is as if it were killed, and only its fds stay."""
+    pump = LogPump(SETTINGS)
+    log = pump.open(path)
+    log.attach(os.dup(read), Source.STDOUT, slate)
+    os.write(write, said)
+    await until(lambda: slate.counted() == (len(said), len(said)))
+    await pump.pause()
+
+
+def second(path: Path, slate: Slate, read: int) -> tuple[LogPump, AttemptLog]:
+    pump = LogPump(SETTINGS)
+    log = pump.open(path)
+    log.attach(read, Source.STDOUT, Slate(os.dup(slate.fd)))
+    return pump, log
+
+
+@in_loop
+async def test_a_line_is_begun_by_one_and_ended_by_the_other(tmp_path: Path) -> None:
+    path, slate, (read, write) = tmp_path / "log", Slate(), os.pipe()
+    await first(path, slate, read, write, b"whole\nha")
+    pump, log = second(path, slate, read)
+    os.write(write, b"lf\nlast\n")
+    os.close(write)
+    totals = await log.finish(20.0)
+    assert events(path) == ["whole", "half", "last"]
+    assert totals.read_bytes == len(b"whole\nhalf\nlast\n")
+    await pump.stop()
+    slate.close()
+
+
+@in_loop
+async def test_what_was_read_and_not_written_is_said_to_be_missing(tmp_path: Path) -> None:
+    path, slate, (read, write) = tmp_path / "log", Slate(), os.pipe()
+    await first(path, slate, read, write, b"whole\nha")
+    slate.count_read(8 + 1)  # killed over a read
+    with path.open("ab") as file:
+        file.write(b'{"torn')
+    pump, log = second(path, slate, read)
+    os.write(write, b"lf\nlast\n")
+    os.close(write)
+    await log.finish(20.0)
+    lines = path.read_text().splitlines()
+    assert lines.pop(1) == '{"torn'
+    path.write_text("\n".join(lines))
+    missing = [record for record in records(path) if "bytes" in record]
+    assert [record["bytes"] for record in missing] == [1]
+    assert events(path)[0] == "whole"
+    assert events(path)[-1] == "last"
+    await pump.stop()
+    slate.close()
