@@ -193,6 +193,7 @@ class Context:
         if self._blobs is not None and len(self._saved) == GENERATIONS:
             sweep(self._blobs, before, [uri for uri in self._saved if uri])
         if saved.stopping or self._interrupts.stopping:
+            self._interrupts.stops_at_save()
             raise Checkpointed(f"stopped on checkpoint {saved.seq}")
         return saved.seq
 

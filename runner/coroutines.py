@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from protocol.messages.shape import Message
 from runner.client import Client, Question
 from runner.interrupts import Interrupts
-from runner.outcomes import TaskInterrupted
+from runner.outcomes import WORDS, TaskInterrupted, behind
 
 ResultT = TypeVar("ResultT")
 
@@ -36,10 +36,11 @@ def run(coroutine: Coroutine[Any, Any, ResultT], interrupts: Interrupts) -> Resu
 
     try:
         return asyncio.run(watched())
-    except asyncio.CancelledError:
-        if not stopped:
+    except BaseException as error:
+        if not stopped or isinstance(error, WORDS) or behind(error, asyncio.CancelledError) is None:
             raise
-        raise TaskInterrupted("stop: the task was cancelled") from None
+        only = isinstance(error, asyncio.CancelledError)
+        raise TaskInterrupted("stop: the task was cancelled") from (None if only else error)
 
 
 async def aask(client: Client, message: Message) -> Message | None:

@@ -18,7 +18,19 @@ from runner.context import Context
 from runner.faults import AskError, ChannelGarbled, ChannelLost, QuestionFailed
 from runner.interrupts import Interrupts
 from runner.logs import Log
-from runner.outcomes import Exit, Failed, Interrupted, Outcome, Raised, Returned, Saved, outcome_of, terminal
+from runner.outcomes import (
+    Checkpointed,
+    Exit,
+    Failed,
+    Interrupted,
+    Outcome,
+    Raised,
+    Returned,
+    Saved,
+    Stopped,
+    outcome_of,
+    terminal,
+)
 from runner.points import point
 from runner.tracebacks import text_of
 
@@ -88,6 +100,8 @@ def call(run: Run) -> None:
         from runner.coroutines import run as run_coroutine  # noqa: PLC0415 - asyncio costs 20 ms and most do without
 
         run.value = run_coroutine(run.value, run.interrupts)
+    if run.interrupts.stop.at_save:  # in a thread that nobody asked how it ended, or it was caught
+        raise Checkpointed("the task returned although a save had stopped it: it is not done")
 
 
 def push(run: Run) -> None:
@@ -185,5 +199,7 @@ def _say(run: Run, error: BaseException) -> None:
     """Put into the log why it did not return."""
     if isinstance(run.outcome, Raised | Failed):
         run.log.write("error", "the task failed", {}, error)
+    elif isinstance(run.outcome, Saved | Interrupted) and (error.__cause__ or not isinstance(error, Stopped)):
+        run.log.write("warning", "the task raised as it stopped", {}, error)
     else:
         run.log.info("the task ended early", outcome=type(error).__name__, reason=text_of(error))

@@ -81,6 +81,7 @@ class Interrupts:
         """The task uses checkpoints: it is left to reach its next save."""
         self.on_record = False
         """There is a checkpoint to resume from."""
+        self._at_save = False
         self.phase = Phase.BEFORE
         self._ask = ask
         self._log = log
@@ -100,7 +101,7 @@ class Interrupts:
     @property
     def stop(self) -> Stop:
         """What is known of it, for the outcome."""
-        return Stop(self.reason, self.on_record)
+        return Stop(self.reason, self.on_record, self._at_save)
 
     def install(self) -> None:
         """Take SIGTERM. What the task forks dies of it, as it would without us."""
@@ -143,6 +144,11 @@ class Interrupts:
         """Be patient from now on. A hook that saves is not the task on its way to a save."""
         if threading.get_ident() != self._hooking:
             self.patient = True
+
+    def stops_at_save(self) -> None:
+        """Take word that a save ends the task, in whichever thread: what it does from now on is no end of its work."""
+        if threading.get_ident() != self._hooking:
+            self._at_save = True
 
     # --- in the main thread, between any two steps of the task ---
 

@@ -5,6 +5,9 @@ or a stop (`Checkpointed`, `Held`, `TaskInterrupted`), or anything else, which i
 its code, because a library that calls `sys.exit()` has not finished the task. Whether a failure is retried is decided
 here, once, by what the server said when the attempt began.
 
+What a stop led to is the stop: an error in the clean-up it caused, a group that it is part of. And a task whose save
+said "stop here", in whichever thread, has not finished, whatever became of the exception.
+
 A way to end is an outcome here, a row in `RAISED` when it is raised, and a row in `TERMINAL`. Telling nothing is a
 row too: an interruption without a checkpoint is the supervisor's to judge, which knows why it stopped the task.
 """
@@ -12,7 +15,7 @@ row too: an interruption without a checkpoint is the supervisor's to judge, whic
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -21,6 +24,8 @@ from protocol.messages.outcomes import RescheduleTask, RetryTask, SucceedTask, T
 from protocol.messages.shape import Message
 from protocol.values import seconds
 from runner.tracebacks import text_of
+
+ErrorT = TypeVar("ErrorT", bound=BaseException)
 
 LONGEST_REASON = 500
 """What the server keeps of a reason."""
@@ -97,6 +102,8 @@ class Stop(Struct, frozen=True):
 
     reason: StopReason | None = None
     on_record: bool = False
+    at_save: bool = False
+    """A save of the task's has raised `Checkpointed`."""
 
 
 class Outcome(Struct, frozen=True):
@@ -160,13 +167,44 @@ RAISED: tuple[tuple[type[BaseException], Callable[[Any, datetime, Stop], Outcome
     (Checkpointed, lambda _error, _now, stop: Saved(stop)),
     (Held, lambda error, _now, _stop: HeldBack(text_of(error)[:LONGEST_REASON])),
     (TaskInterrupted, lambda _error, _now, stop: Interrupted(stop)),
-    (BaseException, lambda error, _now, _stop: Raised(reason_of(error))),
+    (BaseException, lambda error, _now, stop: Saved(stop) if stop.at_save else Raised(reason_of(error))),
 )
 """What each exception comes to; the first that fits."""
+
+WORDS = (Skip, Fail, Retry, Reschedule, Stopped)
+"""What says by itself how the task ended, whatever led to it."""
+
+
+def behind(error: BaseException, kind: type[ErrorT]) -> ErrorT | None:
+    """Find an error of a kind in what led to this one, and among what it groups."""
+    seen: set[int] = set()
+    found: list[BaseException | None] = [error]
+    while found:
+        one = found.pop()
+        if one is None or id(one) in seen:
+            continue
+        if isinstance(one, kind):
+            return one
+        seen.add(id(one))
+        found += [one.__context__, one.__cause__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
+    return None
+
+
+def word_of(error: BaseException) -> BaseException:
+    """Give the error that counts: the stop that led to it, or the only one in its group."""
+    if isinstance(error, WORDS):
+        return error
+    stopped = behind(error, Stopped)
+    if stopped is not None:
+        return stopped
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        [error] = error.exceptions
+    return error
 
 
 def outcome_of(error: BaseException, now: datetime, stop: Stop) -> Outcome:
     """Give the outcome of a task that raised. What it asked for may be impossible, such as a moment after all time."""
+    error = word_of(error)
     try:
         return next(make(error, now, stop) for kind, make in RAISED if isinstance(error, kind))
     except (ArithmeticError, ValueError) as impossible:

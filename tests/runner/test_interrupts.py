@@ -218,6 +218,50 @@ def test_a_save_in_a_thread_stops_the_task_through_it(flows: Flows, kind: str) -
         checkpointed(one, None)
 
 
+THREAD = "t = threading.Thread(target=ctx.save, args=(1,))\nt.start(); t.join()\n"
+STOPPED_AT_SAVE = {
+    "and its main thread returns": ("def", THREAD + "return 7"),
+    "and its main thread misses the result": ("def", THREAD + "return {}['result']"),
+    "which it catches": ("def", "try: ctx.save(1)\nexcept BaseException: pass\nreturn 7"),
+    "in a group of tasks": (
+        "async def",
+        "async with asyncio.TaskGroup() as g:\n    g.create_task(asyncio.to_thread(ctx.save))\n    await asyncio.sleep(99)",
+    ),
+    "in a task that nobody awaits": (
+        "async def",
+        "async def save(): ctx.save(1)\nt = asyncio.create_task(save())\nawait asyncio.sleep(0.01)\nreturn 7",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "body"), STOPPED_AT_SAVE.values(), ids=STOPPED_AT_SAVE)
+def test_a_task_is_not_done_whose_save_said_that_it_stops_there(flows: Flows, kind: str, body: str) -> None:
+    def answer(message: Message) -> Message | None:
+        return CheckpointSaved(1, stopping=True) if isinstance(message, SaveCheckpoint) else acknowledge(message)
+
+    with flows.started(task(body, kind=kind)) as one:
+        assert one.run(answer) == Exit.TOLD
+        checkpointed(one, None)
+
+
+RAISES_AS_IT_STOPS = {
+    "def": f"try: {LONG}\nfinally: raise OSError('closed')",
+    "async def": "try: await asyncio.sleep(99)\nfinally: raise OSError('closed')",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "body"), RAISES_AS_IT_STOPS.items())
+def test_an_error_in_the_clean_up_of_a_stop_is_said_and_is_no_failure(flows: Flows, kind: str, body: str) -> None:
+    with flows.started(task(f"print('ready')\n{body}", kind=kind)) as one:
+        one.printed(b"ready")
+        one.terminate()
+        assert one.run(stopping()) == Exit.INTERRUPTED
+        assert one.terminal == []
+        assert any("as it stopped" in entry["event"] and "exception" in entry for entry in one.logs)
+
+
 # --- hooks ------------------------------------------------------------------------------------------------------------
 
 

@@ -35,9 +35,22 @@ from runner.outcomes import (
 )
 from tests.runner.samples import NOW
 
+AT_SAVE = Stop(StopReason.DRAIN, on_record=True, at_save=True)
 DRAIN = Stop(StopReason.DRAIN)
 SAVED = Stop(StopReason.EVICT, on_record=True)
 LATER = NOW + timedelta(minutes=5)
+
+
+def after(cause: BaseException, error: BaseException) -> BaseException:
+    """Give an error as it is when it was raised in the clean-up of another."""
+    error.__context__ = cause
+    return error
+
+
+def circle() -> BaseException:
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    return one
 
 
 class Unprintable(Exception):
@@ -67,6 +80,21 @@ class Unprintable(Exception):
         (SystemExit(0), Stop(), Raised("SystemExit: 0")),
         (SystemExit(), Stop(), Raised("SystemExit")),
         (KeyboardInterrupt(), DRAIN, Raised("KeyboardInterrupt")),
+        # What a stop led to is the stop
+        (after(TaskInterrupted(), OSError("closed")), DRAIN, Interrupted(DRAIN)),
+        (after(after(Checkpointed(), KeyError(1)), OSError("closed")), SAVED, Saved(SAVED)),
+        (BaseExceptionGroup("tasks", [ValueError("x"), Checkpointed()]), SAVED, Saved(SAVED)),
+        (BaseExceptionGroup("g", [BaseExceptionGroup("h", [TaskInterrupted()])]), DRAIN, Interrupted(DRAIN)),
+        (after(TaskInterrupted(), Fail("no")), DRAIN, Failed("no")),
+        (after(ValueError("x"), TaskInterrupted()), DRAIN, Interrupted(DRAIN)),
+        (circle(), DRAIN, Raised("ValueError: one")),
+        # A save stopped it, in a thread that nobody asked how it ended
+        (KeyError("no result"), AT_SAVE, Saved(AT_SAVE)),
+        (Skip(), AT_SAVE, Skipped()),
+        # The only one of a group is what was raised
+        (ExceptionGroup("tasks", [Skip("not today")]), Stop(), Skipped()),
+        (ExceptionGroup("g", [ExceptionGroup("h", [ValueError("bad")])]), Stop(), Raised("ValueError: bad")),
+        (ExceptionGroup("g", [Skip(), ValueError()]), Stop(), Raised("ExceptionGroup: g (2 sub-exceptions)")),
         (Unprintable(), Stop(), Raised("Unprintable: <Unprintable, which cannot be shown>")),
     ],
 )
