@@ -46,7 +46,7 @@ class Log:
         self.masker = Masker()
         self.totals = LogTotals(0, 0, 0, 0, 0, "")
 
-    def attach(self, fd: int, source: object) -> None:
+    def attach(self, *_: object) -> None:
         """Nothing is printed."""
 
     def channel(self) -> int | None:
