@@ -225,7 +225,7 @@ STOPPED_AT_SAVE = {
     "which it catches": ("def", "try: ctx.save(1)\nexcept BaseException: pass\nreturn 7"),
     "in a group of tasks": (
         "async def",
-        "async with asyncio.TaskGroup() as g:\n    g.create_task(asyncio.to_thread(ctx.save))\n    await asyncio.sleep(99)",
+        "async with asyncio.TaskGroup() as g: g.create_task(asyncio.to_thread(ctx.save)); await asyncio.sleep(99)",
     ),
     "in a task that nobody awaits": (
         "async def",
