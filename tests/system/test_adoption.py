@@ -344,36 +344,3 @@ def test_without_a_worker_a_keeper_stops_the_children_before_their_lease_ends(tm
     assert 1.0 < took < 3.2
     assert sum(map(len, found.api.checkpoints.values())) == 1
     assert [told[0][0] for told in found.ends()] == ["checkpointed", "up_for_reschedule"]
-
-
-def test_an_upgrade_is_noticed_by_nobody_but_who_asked_for_it(tmp_path: Path) -> None:
-    async def upgraded() -> dict[str, Any]:
-        code, out, err = await output(await worker(tmp_path, "upgrade", "--json"))
-        assert code == 0, err
-        told: dict[str, Any] = json.loads(out)["workers"][0]
-        return told
-
-    async def scenario() -> tuple[World, list[dict[str, Any]], int]:
-        async with world(tmp_path) as found:
-            first = await found.start()
-            wait = f"until [ -e {tmp_path / 'go'} ]; do sleep 0.02; done"
-            found.give(task_id="meanwhile.read.5")
-            found.give(task_id="meanwhile.say.success", **COMMAND)
-            found.give(command=["sh", "-c", f"echo here; {wait}; echo bye; exit 5"], **PLAIN)
-            found.api.variables["k"] = "v"
-            await found.here(3)
-            await found.running()
-            told = [await upgraded() for _ in range(3)]
-            keepers = sum(parent_of(pid) == first.pid for pid in processes_of(first.pid))
-            found.go()
-            await found.told()
-            await found.children_left(0)
-            await found.stop()
-        return found, told, keepers
-
-    found, told, keepers = play(scenario())
-    assert [each["pid"] for each in told] == [found.workers[0].pid] * 3
-    assert all(each["upgraded"] and each["gap_s"] > 0 for each in told)
-    assert keepers == 2  # the one that holds them, and the one for those to come
-    assert found.ends() == [[("success", None)], [("success", None)], [("failed", "app")]]
-    assert found.starts() == 3

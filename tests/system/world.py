@@ -34,11 +34,11 @@ QUICK = {
 }
 
 
-def play(scenario: Coroutine[Any, Any, T]) -> T:
-    """Run a scenario in a loop of its own; 50 seconds are a hang."""
+def play(scenario: Coroutine[Any, Any, T], within_s: float = 50.0) -> T:
+    """Run a scenario in a loop of its own; longer than this is a hang."""
 
     async def bounded() -> T:
-        async with asyncio.timeout(50):
+        async with asyncio.timeout(within_s):
             return await scenario
 
     return asyncio.run(bounded())
