@@ -94,7 +94,12 @@ def _(end: TIRetry) -> Outcome:
 
 @_outcome.register
 def _(end: TIReschedule) -> Outcome:
-    return Rescheduled(reschedule_date=end.reschedule_date, end_date=end.end_date)
+    return Rescheduled(
+        reschedule_date=end.reschedule_date,
+        end_date=end.end_date,
+        kind=_KINDS.get(end.kind or ""),
+        reason=end.retry_reason,
+    )
 
 
 @_outcome.register

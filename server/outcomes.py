@@ -39,10 +39,12 @@ class Retried(Record, frozen=True):
 
 
 class Rescheduled(Record, frozen=True):
-    """It was not ready and wants to be run again at a moment."""
+    """It was not ready, or was stopped before it was done, and wants to be run again at a moment."""
 
     reschedule_date: datetime
     end_date: datetime
+    kind: FailureKind | None = None
+    reason: str | None = None
 
 
 class Deferred(Record, frozen=True):

@@ -331,7 +331,8 @@ class Attempt:
         try:
             if isinstance(message, CheckpointTask) and not self.extended and (message.data or message.blob):
                 await record_checkpoint(self, message)
-            refused = await self._server.end(telling.said(message, datetime.now(UTC), extended=self.extended))
+            word = telling.said(message, datetime.now(UTC), reason=self._core.reason, extended=self.extended)
+            refused = await self._server.end(word)
         except Exception:  # it was not told, whatever kept it; the task may say something else
             self._fire(ev.Declined())
             raise

@@ -5,7 +5,8 @@
 
 - `boot`: from the greeting to its first frame, or to its having read the greeting.
 - `execution`: from the greeting to the task's word. The task may set it itself (`SetExecutionTimeout`).
-- `progress`: from one sign of life of the task's own code to the next. Only for tasks that asked for it.
+- `progress`: from the greeting to the first sign of life of the task's own code, and from one to the next. Only for
+  tasks that asked for it. Not from its first question: a task that hangs may never ask one.
 - `overtime`: from the task's accepted word, any of them, or from its hanging up, to the exit. Whoever deferred or asked
   for a later moment has given its slot back, and may not hang on in it.
 - `patience`: from a rung of the stop ladder to the next.
@@ -74,7 +75,7 @@ def _row(**rules: Rule) -> dict[Deadline, Rule]:
 RULES: Mapping[Moment, Mapping[Deadline, Rule]] = {
     # A process that waits for the server's leave cannot be late: it has not been greeted.
     Moment.SPAWNED: _row(),
-    Moment.STARTED: _row(boot=_SET, execution=_SET),
+    Moment.STARTED: _row(boot=_SET, execution=_SET, progress=_SET),
     Moment.HEARD: _row(boot=_CLEAR, progress=_SET),
     Moment.PROGRESSED: _row(progress=_SET),
     Moment.SPOKE: _row(boot=_CLEAR, execution=_CLEAR, progress=_CLEAR),

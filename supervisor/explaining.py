@@ -47,6 +47,8 @@ class End(Struct, frozen=True):
     """Whether it speaks frames, as our runner does."""
     fault: str = ""
     """What was found to be wrong, where that was said when it was found."""
+    stop: str = ""
+    """Why it was asked to stop."""
 
 
 def why(end: End) -> str:
@@ -89,11 +91,15 @@ def _app(end: End) -> str:
     return "it was killed by somebody else than this worker" if end.signal == KILL else ""
 
 
+def _evicted(end: End) -> str:
+    return f"it was stopped ({end.stop}) before it was done" if end.stop else "it was stopped before it was done"
+
+
 _WHAT: Mapping[FailureKind, Callable[[End], str]] = {
     FailureKind.APP: _app,
     FailureKind.OOM: lambda _: "it was out of memory, and the kernel ended it",
     FailureKind.TIMEOUT: _late,
-    FailureKind.EVICTED: lambda _: "it was stopped before it was done",
+    FailureKind.EVICTED: _evicted,
     FailureKind.LOST: lambda _: "its keeper died in the same moment",
     FailureKind.FENCED: lambda _: "the server did not want it to run any more",
     FailureKind.PROTOCOL: _late,

@@ -18,23 +18,24 @@ from supervisor.outcome import Tell, Verdict
 REASON_CAP = 500
 Body = dict[str, Any]
 
-_WITH_KIND = frozenset({Tell.FAILED, Tell.RETRY})
+_WITH_KIND = frozenset({Tell.FAILED, Tell.RETRY, Tell.RESCHEDULE})
 _STATES: dict[Tell, TaskInstanceState] = {
     Tell.SUCCESS: TaskInstanceState.SUCCESS,
     Tell.FAILED: TaskInstanceState.FAILED,
     Tell.RETRY: TaskInstanceState.UP_FOR_RETRY,
     Tell.SKIPPED: TaskInstanceState.SKIPPED,
     Tell.CHECKPOINTED: TaskInstanceState.CHECKPOINTED,
-    Tell.RESCHEDULE: TaskInstanceState.UP_FOR_RESCHEDULE,
 }
 
 
-def said(message: Message, now: datetime, *, extended: bool) -> Body:
-    """Give the body for the task's own word."""
+def said(message: Message, now: datetime, *, reason: StopReason | None = None, extended: bool) -> Body:
+    """Give the body for the task's own word. Why it was stopped we know better than it, which may not have asked."""
     state = TaskInstanceState(getattr(message, "state"))  # noqa: B009 - every terminal message has one
     if state is TaskInstanceState.CHECKPOINTED and not extended:
         return reschedule(now)
     body = {key: value for key, value in structs.asdict(message).items() if value is not None}
+    if state is TaskInstanceState.CHECKPOINTED and reason is not None:
+        body["reason"] = reason
     if isinstance(message, TaskState):
         body.setdefault("end_date", now)
         if not extended:
@@ -45,9 +46,9 @@ def said(message: Message, now: datetime, *, extended: bool) -> Body:
 def verdict(found: Verdict, now: datetime, *, why: str, reason: StopReason | None, extended: bool) -> Body:
     """Give the body for our own verdict."""
     tell = found.tell
-    if tell is Tell.RESCHEDULE or (tell is Tell.CHECKPOINTED and not extended):
+    if tell is Tell.CHECKPOINTED and not extended:
         return reschedule(now)
-    body: Body = {"state": _STATES[tell], "end_date": now}
+    body: Body = reschedule(now) if tell is Tell.RESCHEDULE else {"state": _STATES[tell], "end_date": now}
     if tell is Tell.CHECKPOINTED and reason is not None:
         body["reason"] = reason
     if extended and tell in _WITH_KIND:

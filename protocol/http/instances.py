@@ -105,6 +105,9 @@ class TIReschedule(_End, frozen=True, tag="up_for_reschedule", kw_only=True):
 
     reschedule_date: Aware
     end_date: Aware
+    retry_reason: str | None = None
+    """Why it goes back to the queue, when it was stopped before it was done. This and the kind are Taskhand's own."""
+    kind: Annotated[str, Meta(max_length=100)] | None = None
 
 
 class TIDeferred(_End, frozen=True, tag="deferred", kw_only=True):

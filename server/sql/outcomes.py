@@ -151,7 +151,8 @@ class _Taking:
         """It wants to be run again at a moment."""
         it = self.held.instance
         sets: dict[str, Value] = {"end_date": micros(outcome.end_date), "due": micros(outcome.reschedule_date)}
-        applied = self.happen(Event.TOLD_RESCHEDULE, "it was not ready", sets, due=outcome.reschedule_date)
+        why = outcome.reason or "it was not ready"
+        applied = self.happen(Event.TOLD_RESCHEDULE, why, sets, kind=outcome.kind, due=outcome.reschedule_date)
         if applied is Applied.NEW:
             self.tx.run(
                 "INSERT INTO reschedules (instance_key, try_number, start_date, reschedule_date) VALUES (?, ?, ?, ?)",

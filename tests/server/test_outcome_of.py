@@ -56,6 +56,9 @@ def test_waits() -> None:
     assert outcome_of(end("up_for_reschedule", end_date=WHEN, reschedule_date=WHEN)) == Rescheduled(
         reschedule_date=AT, end_date=AT
     )
+    assert outcome_of(
+        end("up_for_reschedule", end_date=WHEN, reschedule_date=WHEN, kind="evicted", retry_reason="stopped")
+    ) == Rescheduled(reschedule_date=AT, end_date=AT, kind=FailureKind.EVICTED, reason="stopped")
     assert outcome_of(end("up_for_retry", end_date=WHEN, retry_delay_seconds=2, kind="app")) == Retried(
         end_date=AT, retry_delay_seconds=2, kind=FailureKind.APP
     )

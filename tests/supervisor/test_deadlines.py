@@ -26,13 +26,13 @@ def due_after(*moments: Moment, limits: Limits = ALL) -> list[Deadline]:
     ("moments", "expected"),
     [
         ([Moment.SPAWNED], []),
-        ([Moment.STARTED], [Deadline.BOOT, Deadline.EXECUTION]),
+        ([Moment.STARTED], [Deadline.BOOT, Deadline.EXECUTION, Deadline.PROGRESS]),
         ([Moment.STARTED, Moment.HEARD], [Deadline.EXECUTION, Deadline.PROGRESS]),
         ([Moment.STARTED, Moment.HEARD, Moment.SPOKE], []),
         ([Moment.STARTED, Moment.HEARD, Moment.SPOKE, Moment.TOLD], [Deadline.OVERTIME]),
         ([Moment.STARTED, Moment.HEARD, Moment.SPOKE, Moment.DECLINED], [Deadline.EXECUTION, Deadline.PROGRESS]),
         ([Moment.STARTED, Moment.HEARD, Moment.STOPPED], []),
-        ([Moment.STARTED, Moment.HUNG_UP], [Deadline.EXECUTION, Deadline.OVERTIME]),
+        ([Moment.STARTED, Moment.HUNG_UP], [Deadline.EXECUTION, Deadline.PROGRESS, Deadline.OVERTIME]),
         ([Moment.STARTED, Moment.HEARD, Moment.GONE], []),
     ],
 )

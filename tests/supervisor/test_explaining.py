@@ -26,6 +26,8 @@ LATE = Overdue(Deadline.EXECUTION, 2.0)
         (End(K.TIMEOUT, 143, None, LATE), "its time-out of 2 s is over; exit 143"),
         (End(K.TIMEOUT, None, None), "nobody knows why"),
         (End(K.PROTOCOL, None, 15, LATE, fault="EmptyFrame: 0"), "EmptyFrame: 0; killed by SIGTERM (signal 15)"),
+        (End(K.EVICTED, 143), "it was stopped before it was done; exit 143"),
+        (End(K.EVICTED, 143, stop="drain"), "it was stopped (drain) before it was done; exit 143"),
         (End(K.BOOT, fault="no such program"), "no such program"),
     ],
 )

@@ -66,6 +66,13 @@ def test_a_checkpoint_is_a_reschedule_to_airflow() -> None:
     assert body == {"state": "up_for_reschedule", "reschedule_date": NOW, "end_date": NOW}
 
 
+@pytest.mark.parametrize("message", [CheckpointTask(LATER), TaskState("checkpointed", LATER)])
+def test_why_it_was_stopped_is_told_for_a_task_that_does_not_know(message: Message) -> None:
+    assert said(message, NOW, reason=StopReason.TIMEOUT, extended=True)["reason"] == "timeout"
+    assert "reason" not in said(message, NOW, reason=StopReason.TIMEOUT, extended=False)
+    assert "reason" not in said(SucceedTask(LATER), NOW, reason=StopReason.TIMEOUT, extended=True)
+
+
 TOLD: dict[Tell, Verdict] = {
     row.verdict.tell: row.verdict for row in ROWS if row.verdict.tell not in {Tell.NOTHING, Tell.MESSAGE}
 }
@@ -76,7 +83,7 @@ TOLD: dict[Tell, Verdict] = {
 def test_every_verdict_becomes_a_body(tell: Tell, extended: bool) -> None:  # noqa: FBT001 - pytest gives it by position
     body = verdict(TOLD[tell], NOW, why="exit 5", reason=StopReason.DRAIN, extended=extended)
     accepted(body)
-    assert ("kind" in body) == (extended and tell in {Tell.FAILED, Tell.RETRY})
+    assert ("kind" in body) == (extended and tell in {Tell.FAILED, Tell.RETRY, Tell.RESCHEDULE})
     assert extended or body["state"] != "checkpointed"
 
 

@@ -1,5 +1,6 @@
 """Tasks whose checkpoints go wrong, one way each. Each says in a file where it began."""
 
+import itertools
 import os
 import resource
 import signal
@@ -94,6 +95,20 @@ def deaf(ctx: Context) -> str:
     return "finished"
 
 
+@task
+def hasty(ctx: Context) -> None:
+    """Hears of its stop from a save alone, and so never why."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for step in itertools.count(ctx.checkpoint.get("step", 0) + 1):
+        ctx.save({"step": step}, progress=step)
+
+
+@task
+def mute() -> None:
+    """Asks nothing, and hangs."""
+    threading.Event().wait()
+
+
 @flow
 def policies() -> None:
     poisoned()
@@ -102,3 +117,5 @@ def policies() -> None:
     filed()
     full()
     deaf()
+    hasty()
+    mute()

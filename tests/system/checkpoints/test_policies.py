@@ -136,6 +136,8 @@ def test_a_handler_that_returns_and_a_task_that_goes_on_is_no_success(tmp_path: 
         found = place.until("deaf", "up_for_reschedule", "queued", "scheduled")
         assert found["try_number"] == 1
         assert "told_success" not in [event["what"] for event in place.story("deaf")]
+        [why] = whys(place, "deaf", "told_reschedule")
+        assert why.startswith("it was stopped (drain) before it was done; ")
 
 
 def test_a_program_that_takes_sigterm_for_its_end_and_exits_0_is_no_success(tmp_path: Path) -> None:
@@ -147,6 +149,26 @@ def test_a_program_that_takes_sigterm_for_its_end_and_exits_0_is_no_success(tmp_
         assert machine.stop() == 0
         place.until("shell", "up_for_reschedule", "queued", "scheduled")
         assert "told_success" not in [event["what"] for event in place.story("shell")]
+
+
+# --- time-outs --------------------------------------------------------------------------------------------------------
+
+
+def test_a_time_out_is_held_also_when_the_task_heard_of_it_from_its_save(tmp_path: Path) -> None:
+    with world(tmp_path) as place:
+        submit(place, "hasty", timeout_s=0.5)
+        place.machine()
+        assert place.until("hasty", "checkpointed")["due"] is None
+        assert whys(place, "hasty", "told_checkpointed") == ["it got on; held, because the stop was a timeout"]
+
+
+def test_a_task_that_never_asks_anything_is_held_to_its_progress(tmp_path: Path) -> None:
+    with world(tmp_path) as place:
+        submit(place, "mute", progress_timeout_s=0.3)
+        place.machine()
+        place.until("mute", "failed")
+        [why] = whys(place, "mute", "told_failed")
+        assert why.startswith("the time between two signs of progress of 0.3 s is over")
 
 
 # --- plain programs ---------------------------------------------------------------------------------------------------
