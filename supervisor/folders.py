@@ -29,7 +29,7 @@ import msgspec
 
 from protocol.messages.checkpoints import CheckpointRecord, GetCheckpoint, SaveCheckpoint
 from supervisor.answers import checkpoints as answers
-from supervisor.answers.desk import Desk
+from supervisor.answers.desk import Desk, Keeping
 from supervisor.api import ApiError
 from supervisor.keeper.link import Account
 from supervisor.notes import Notes
@@ -49,6 +49,19 @@ class HeldForChangeError(Exception):
     """What wrote the record has changed, and its author wants a person to look."""
 
 
+class Base(msgspec.Struct, frozen=True):
+    """What is noted beside a directory: whose it is, and what it has grown from. For who finds it."""
+
+    seq: int
+    """The record; 0 where it began with none."""
+    kept: str
+    """Of what was in it that this record has."""
+    print: str | None
+    where: str
+    names: tuple[str | int, ...]
+    account: Account | None
+
+
 class Folder:
     """One attempt's directory."""
 
@@ -56,7 +69,7 @@ class Folder:
         self,
         home: Path,
         where: str,
-        names: tuple[object, ...],
+        names: tuple[str | int, ...],
         notes: Notes,
         account: Account | None = None,
     ) -> None:
@@ -98,9 +111,19 @@ class Folder:
     def resume(self, ti_id: object, inputs: str | None) -> None:
         """Go on with the directory of an attempt that is adopted. What is in it may have been kept already."""
         self._path, self.print = self._home / str(ti_id), inputs
-        with contextlib.suppress(OSError):
-            if self._base_of(self._path).read_text().partition("\n")[2] == _digest(self._signature()):
-                self._seen = self._signature()
+        base, now = _base_of(self._path), self._signature()
+        if base is not None and base.kept == _digest(now):
+            self._seen = now
+
+    @classmethod
+    def found(cls, path: Path, notes: Notes) -> "Folder | None":
+        """Give the directory of an attempt whose worker died; None where nobody noted whose it is."""
+        base = _base_of(path)
+        if base is None:
+            return None
+        folder = cls(path.parent, base.where, base.names, notes, base.account)
+        folder.resume(path.name, base.print)
+        return folder
 
     async def watch(self, desk: Desk, every_s: float) -> None:
         """Record what changes, from time to time, until it is over."""
@@ -108,7 +131,7 @@ class Folder:
             await asyncio.sleep(every_s)
             await self.keep(desk)
 
-    async def keep(self, desk: Desk) -> None:
+    async def keep(self, desk: Keeping) -> None:
         """Record what changed. What cannot be kept now is tried again with the next change, and said."""
         async with self._lock:
             try:
@@ -122,7 +145,7 @@ class Folder:
                 signature, reference, progress = kept
                 saved = await answers.keep(desk, SaveCheckpoint(None, reference, progress, self.print))
                 self._seen = signature
-                await asyncio.to_thread(self._base_of(self._path).write_text, f"{saved.seq}\n{_digest(signature)}")
+                await asyncio.to_thread(self._grew, saved.seq, _digest(signature))
                 self._records = [*self._records[-1:], reference.uri]
                 if len(self._records) > 1:
                     await asyncio.to_thread(_blobs().sweep, self._place, before, self._records)
@@ -143,7 +166,7 @@ class Folder:
         if goes_on and self._fault:
             return
         await asyncio.to_thread(shutil.rmtree, self._path, ignore_errors=True)
-        self._base_of(self._path).unlink(missing_ok=True)
+        _note_of(self._path).unlink(missing_ok=True)
 
     @property
     def _owner(self) -> int | None:
@@ -163,22 +186,22 @@ class Folder:
             self._seen = self._signature()
             if left and (found := self._left_since(record.seq)) is not None:
                 self._take(found)
-            self._base_of(self._path).write_text(str(record.seq))
+        self._grew(0 if record is None else record.seq, _digest(self._seen))
         if self._account is not None:
             hand_over(self._path, self._account.uid, self._account.gid)
             for folder in (self._home, *self._home.parents)[: len(self._names)]:
                 folder.chmod(0o711)  # whatever our umask: the account has to get through
         self._tidy()
 
-    def _base_of(self, folder: Path) -> Path:
-        """Where it is noted which record a directory has grown from."""
-        return self._home / f"{folder.name}.base"
+    def _grew(self, seq: int, kept: str) -> None:
+        base = Base(seq, kept, self.print, self._where, self._names, self._account)
+        _note_of(self._path).write_bytes(msgspec.json.encode(base))
 
     def _left_since(self, seq: int) -> Path | None:
         """Give the directory of an attempt that died here after this record: what is whole in it is newer."""
-        for base in self._home.glob("*.base"):
-            folder = base.with_suffix("")
-            if folder != self._path and folder.is_dir() and base.read_text().partition("\n")[0] == str(seq):
+        for folder in self._home.iterdir():
+            base = _base_of(folder) if folder != self._path and folder.is_dir() else None
+            if base is not None and base.seq == seq:
                 return folder
         return None
 
@@ -237,6 +260,17 @@ class Folder:
     def _progress(self) -> float | None:
         with contextlib.suppress(OSError, ValueError):
             return float(head(self._path, PROGRESS, 64))
+        return None
+
+
+def _note_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.base")
+
+
+def _base_of(folder: Path) -> Base | None:
+    try:
+        return msgspec.json.decode(_note_of(folder).read_bytes(), type=Base)
+    except (OSError, msgspec.DecodeError):
         return None
 
 

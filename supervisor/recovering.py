@@ -26,11 +26,13 @@ from supervisor import events as ev
 from supervisor import telling
 from supervisor.answers.checkpoints import on_record
 from supervisor.api import ApiRefused, AttemptApi
-from supervisor.journal import Entry, Opened, Story, judge
+from supervisor.folders import Folder as CheckpointFolder
+from supervisor.journal import Entry, Opened, Saved, Story, judge
 from supervisor.journal_files import Folder, Found, JournalError, folder_of, lock, read
 from supervisor.journal_writer import Journal
 from supervisor.keeper.identity import start_time
 from supervisor.leftovers import boot_id, sweep
+from supervisor.notes import Notes
 from supervisor.orders import Office
 from supervisor.pages import Page
 from supervisor.reporting import ABOUT_THE_TOKEN, Reporter
@@ -134,11 +136,15 @@ class Delivery:
         self._entry = entry
         self._began = began
         self._complain = complain
-        self._api = AttemptApi(office.client, UUID(bytes=entry.ti), token, UNTIL_ANSWERED)
+        self.ti_id = UUID(bytes=entry.ti)
+        self.extended = began.extended
+        self.api = AttemptApi(office.client, self.ti_id, token, UNTIL_ANSWERED)
         self._page = Page.found(journal, entry)
         self._log = office.logs.open(Path(began.log))
+        notes = Notes(self.api, self._log, office.way, extended=False)  # lines in its log alone
+        self._folder = None if began.checkpoints is None else CheckpointFolder.found(Path(began.checkpoints), notes)
         host = (office.hostname, office.unixname)
-        self._reporter = Reporter(self._api, self._log, self._hear, host, self._page, extended=began.extended)
+        self._reporter = Reporter(self.api, self._log, self._hear, host, self._page, extended=began.extended)
 
     async def make(self) -> bool:
         """Deliver it, and say so in its log: whether nothing is owed any more."""
@@ -153,7 +159,7 @@ class Delivery:
                 if refused is not None and refused.status in CONFLICTS and self._began.extended:
                     await self._reporter.gone()
             if refused is not None and refused.status in ABOUT_THE_TOKEN:
-                self._complain(f"attempt {self._api.ti_id}: {refused}; its outcome stays in the journal")
+                self._complain(f"attempt {self.api.ti_id}: {refused}; its outcome stays in the journal")
                 return False
             self._page.over()
             return True
@@ -164,6 +170,8 @@ class Delivery:
         """Say what it came to without a word of its own."""
         entry = self._entry
         entry.owed = None
+        if self._folder is not None:
+            await self._folder.keep(self)  # what a program had renamed when its machine died counts like what was saved
         found = judge(entry, checkpoint=entry.saved is not None or await self._on_record())
         body = telling.verdict(found, datetime.now(UTC), why=WHY, reason=None, extended=self._began.extended)
         refused = await self._reporter.end(body, found.row)
@@ -173,9 +181,16 @@ class Delivery:
     async def _on_record(self) -> bool:
         """Ask the server: a save may be acknowledged a moment before the journal has its line."""
         try:
-            return await on_record(self._api, extended=self._began.extended)
+            return await on_record(self.api, extended=self._began.extended)
         except ApiRefused:  # whoever may not ask may not tell either, and is answered there
             return False
+
+    def saved(self) -> None:
+        """Note that there is a checkpoint to resume from."""
+        self._entry.saved = Saved(self._entry.ti)
+
+    def stop_request(self) -> None:
+        """Give no stop: nothing runs any more."""
 
     def _hear(self, event: ev.Event) -> None:
         """What the core of a living attempt would hear; there is none here."""
@@ -184,14 +199,16 @@ class Delivery:
         self._log.say("warning", what, state=state, row=row, told=refused is None)
 
     async def _end(self) -> None:
-        if self._began.checkpoints is not None:  # what counts of it is in the store
+        if self._folder is not None:
+            await self._folder.forget(goes_on=True)
+        elif self._began.checkpoints is not None:
             await asyncio.to_thread(shutil.rmtree, self._began.checkpoints, ignore_errors=True)
         totals = await self._log.finish(LOG_S)
         if self._began.extended:
             file = Path(self._began.log)
             with contextlib.suppress(OSError):
                 size = await asyncio.to_thread(lambda: file.stat().st_size)
-                await Shipper(self._api, file).ship(max(totals.written_bytes, size))
+                await Shipper(self.api, file).ship(max(totals.written_bytes, size))
 
 
 class Books(NamedTuple):

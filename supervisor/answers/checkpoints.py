@@ -22,7 +22,7 @@ from protocol.messages.control import ErrorResponse, ErrorType, OKResponse
 from protocol.messages.jobs import GetJobRecord, JobRecord, JobRecordResult, RecordJob
 from protocol.messages.shape import Aware, Message
 from protocol.states import TaskInstanceState
-from supervisor.answers.desk import Desk
+from supervisor.answers.desk import Desk, Keeping
 from supervisor.api import ApiRefused, AttemptApi
 from supervisor.paths import path, query
 from supervisor.points import point
@@ -52,7 +52,7 @@ async def save(desk: Desk, message: SaveCheckpoint) -> CheckpointSaved:
         writing.cancel()
 
 
-async def keep(desk: Desk, message: SaveCheckpoint) -> CheckpointSaved:
+async def keep(desk: Keeping, message: SaveCheckpoint) -> CheckpointSaved:
     """Come back when the server has it."""
     point("worker.save.heard")
     saved = await record(desk, message)
@@ -100,7 +100,7 @@ async def _stored_one(desk: Desk, message: GetCheckpoint) -> CheckpointResult:
     return CheckpointResult(kept)
 
 
-async def record(desk: Desk, message: SaveCheckpoint | CheckpointTask) -> CheckpointSaved:
+async def record(desk: Keeping, message: SaveCheckpoint | CheckpointTask) -> CheckpointSaved:
     """Write a record, on either kind of server."""
     stopping = desk.stop_request() is not None
     body = SaveCheckpoint(message.data, message.blob, message.progress, message.fingerprint)

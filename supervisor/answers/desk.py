@@ -9,8 +9,8 @@ from protocol.messages.shape import Message
 from supervisor.api import AttemptApi
 
 
-class Desk(Protocol):
-    """One attempt, as its questions see it."""
+class Keeping(Protocol):
+    """One attempt, as the keeping of its checkpoints sees it."""
 
     @property
     def api(self) -> AttemptApi:
@@ -24,6 +24,16 @@ class Desk(Protocol):
     def extended(self) -> bool:
         """Whether the server is one of ours, and knows more than Airflow's."""
 
+    def saved(self) -> None:
+        """Note that there is a checkpoint to resume from."""
+
+    def stop_request(self) -> StopRequest | None:
+        """Give the stop that is under way."""
+
+
+class Desk(Keeping, Protocol):
+    """One attempt, as its questions see it."""
+
     async def speak(self, message: Message) -> ErrorResponse | None:
         """Take the task's word on how it ended, and tell the server."""
 
@@ -32,12 +42,6 @@ class Desk(Protocol):
 
     def progress(self) -> None:
         """Note a sign of life."""
-
-    def saved(self) -> None:
-        """Note that there is a checkpoint to resume from."""
-
-    def stop_request(self) -> StopRequest | None:
-        """Give the stop that is under way."""
 
     def log_channel(self) -> int | None:
         """Open a further log channel: the child's end, to be passed on and closed. None where there are too many."""

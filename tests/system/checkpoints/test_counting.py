@@ -72,6 +72,22 @@ def test_sigkill_of_everything_costs_ten_steps_at_most(tmp_path: Path, runtime: 
         counted(place, runtimes(300)[runtime], 300, 4, 2, notice=False)
 
 
+def test_what_a_plain_program_had_renamed_when_its_machine_died_is_kept_by_the_next_worker(tmp_path: Path) -> None:
+    """Nobody had looked at its directory yet, so the server knew of no checkpoint."""
+    with world(tmp_path, lease_s=30.0) as place:
+        place.submit({**COUNT, **runtimes(300)["plain"]}, AFTER, file=FLOW, flow="counting", conf={"to": 300})
+        machine = place.machine(TASKHAND_CHECKPOINTS_EVERY_S="3600")
+        assert place.work.until(5 * EACH)
+        machine.perish()
+        place.machine()
+        assert place.end("counting") == "success"
+        place.work.until(10**9, 0.1)
+        found = place.instance("count", "counting")
+        assert (found["state"], found["try_number"]) == ("success", 1)
+        assert place.work.done <= 300 + 2 * EACH
+        assert "told_checkpointed" in [event["what"] for event in place.story("count", "counting")]
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("runtime", ["python", "command", "plain"])

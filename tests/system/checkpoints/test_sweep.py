@@ -12,6 +12,7 @@ import pytest
 
 from tests.server.http.live import serving
 from tests.system.checkpoints.worlds import World, world
+from tests.system.leaving import processes_of
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +68,8 @@ def test_a_worker_dies_before_it_has_written_down_that_there_is_a_checkpoint(tmp
         place.submit(SPEC, file=FLOW, flow="sweeping", conf={"to": 12})
         machine = place.machine(TASKHAND_CRASH="worker.save.told")
         assert machine.process.wait(30) == -signal.SIGKILL
-        machine.perish()
+        for pid in processes_of(machine.process.pid):  # nobody is left to adopt
+            os.kill(pid, signal.SIGKILL)
         place.machine()
         assert place.end("sweeping") == "success"
         told(place)
