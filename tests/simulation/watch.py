@@ -242,8 +242,10 @@ class Watch:
     def over(self) -> None:
         """All is quiet, and nothing goes wrong any more: everything has to be settled."""
         rows = self._storage.rows("SELECT key, task_id, state, try_number, max_tries FROM instances ORDER BY key")
+        held = self._held()
         for key, task, state, tries, most in rows:
-            if TaskInstanceState(state) not in FINISHED:
+            waits = key in held or (held and state == TaskInstanceState.SCHEDULED)
+            if not waits and TaskInstanceState(state) not in FINISHED:
                 self.wrong(f"{task} is {state} when all should be over")
             spent = [what for (what,) in self._storage.rows("SELECT what FROM events WHERE instance_key = ?", key)]
             count = sum(what in SPENDS for what in spent)
@@ -251,6 +253,14 @@ class Watch:
                 self.wrong(f"{task} is at try {tries}, and {count} were spent")
             if most and tries > most + 1:
                 self.wrong(f"{task} is at try {tries} of {most + 1}")
+
+    def _held(self) -> set[int]:
+        """Give those that ran into their time-out and have a checkpoint: a person is to say whether they go on."""
+        sql = (
+            "SELECT i.key FROM instances i WHERE i.state = 'checkpointed' AND i.due IS NULL AND (SELECT e.why "
+            "FROM events e WHERE e.instance_key = i.key ORDER BY e.id DESC LIMIT 1) LIKE '%held, because the stop was a timeout'"
+        )
+        return {key for (key,) in self._storage.rows(sql)}
 
     def left(self, processes: "list[Process]", owed: int) -> None:
         """All workers have ended: nothing of them may be left."""
