@@ -256,11 +256,9 @@ class Watch:
 
     def _held(self) -> set[int]:
         """Give those that ran into their time-out and have a checkpoint: a person is to say whether they go on."""
-        sql = (
-            "SELECT i.key FROM instances i WHERE i.state = 'checkpointed' AND i.due IS NULL AND (SELECT e.why "
-            "FROM events e WHERE e.instance_key = i.key ORDER BY e.id DESC LIMIT 1) LIKE '%held, because the stop was a timeout'"
-        )
-        return {key for (key,) in self._storage.rows(sql)}
+        last = "SELECT e.why FROM events e WHERE e.instance_key = i.key ORDER BY e.id DESC LIMIT 1"
+        sql = f"SELECT i.key, ({last}) FROM instances i WHERE i.state = 'checkpointed' AND i.due IS NULL"
+        return {key for key, why in self._storage.rows(sql) if why.endswith("held, because the stop was a timeout")}
 
     def left(self, processes: "list[Process]", owed: int) -> None:
         """All workers have ended: nothing of them may be left."""
