@@ -256,8 +256,10 @@ class Watch:
 
     def _held(self) -> set[int]:
         """Give those that ran into their time-out and have a checkpoint: a person is to say whether they go on."""
-        last = "SELECT e.why FROM events e WHERE e.instance_key = i.key ORDER BY e.id DESC LIMIT 1"
-        sql = f"SELECT i.key, ({last}) FROM instances i WHERE i.state = 'checkpointed' AND i.due IS NULL"
+        sql = (
+            "SELECT i.key, e.why FROM instances i JOIN events e ON e.instance_key = i.key "
+            "WHERE i.state = 'checkpointed' AND i.due IS NULL GROUP BY i.key HAVING max(e.id)"
+        )
         return {key for key, why in self._storage.rows(sql) if why.endswith("held, because the stop was a timeout")}
 
     def left(self, processes: "list[Process]", owed: int) -> None:
