@@ -208,7 +208,7 @@ class Slate:
 
     def count_kept(self, total: int) -> None:
         """Say how many of them are in the log. Called by the thread that writes it."""
-        with contextlib.suppress(ValueError):  # the attempt is over
+        with contextlib.suppress(ValueError, TypeError):  # the attempt is over: what `struct` says of a closed map
             self._store(_COUNTS + 8, total)
 
     def counted(self) -> tuple[int, int]:

@@ -186,3 +186,10 @@ def test_parts_memory_and_tenure_are_there_for_the_next() -> None:
     after.close()
     slate.close()
     assert fds() == before
+
+
+def test_what_is_written_to_the_log_after_the_end_is_counted_nowhere_and_hurts_nobody() -> None:
+    """The thread that writes the logs of all attempts calls this."""
+    slate = Slate()
+    slate.close()
+    slate.count_kept(7)
