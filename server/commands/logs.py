@@ -3,6 +3,7 @@
 import click
 import msgspec
 
+from protocol.http.people import InstanceSummary, Timeline
 from server.commands.calling import PeopleApi, names, path, people_api, resolve, with_server
 from server.commands.showing import in_terminal
 
@@ -19,10 +20,12 @@ def command(*, ti: str, follow: bool, url: str | None, token: str | None, as_jso
     """Print the log of a task instance's attempt.
 
     TI is flow/run/task[map], flow/task of the newest run, or (a prefix of) an attempt's id. In a terminal, JSON lines
-    are made readable. Exits 0; 2 when there is no such attempt.
+    are made readable. Of one that has not begun, it is the log of the last try that has. Exits 0; 2 when there is no such attempt.
     """
     api = people_api(url, token)
-    where = path("task-instances", resolve(api, ti).id, "log")
+    found = resolve(api, ti)
+    attempt = found if follow else _begun(api, found)
+    where = path("task-instances", attempt.id, "log")
     rest, offset, complete = b"", 0, False
     while not complete:
         chunk, offset, complete = _read(api, where, offset, WAIT_S if follow else 0)
@@ -35,6 +38,17 @@ def command(*, ti: str, follow: bool, url: str | None, token: str | None, as_jso
         click.echo(rest)
     if not offset:
         click.echo("nothing is in this log", err=True)
+
+
+def _begun(api: PeopleApi, found: InstanceSummary) -> InstanceSummary:
+    """Give the last try that began: what waits for its next has a log that is empty, and the reason is in another."""
+    if found.start_date is not None:
+        return found
+    attempts = api.get(path("task-instances", found.id, "timeline"), Timeline).attempts
+    last = next((each for each in reversed(attempts) if each.start_date is not None), None)
+    told = "" if last is None else f"; this is the log of try {last.try_number}, {last.id}"
+    click.echo(f"try {found.try_number} has not begun, it is {found.state}{told}", err=True)
+    return last or found
 
 
 def _read(api: PeopleApi, where: str, offset: int, wait_s: float) -> tuple[bytes, int, bool]:

@@ -117,6 +117,19 @@ def test_a_log_is_followed_to_its_end(server: Live, worker: Any, flow: Path) -> 
     assert heard == ["one\ntwo\n"]
 
 
+def test_the_log_of_what_waits_for_its_next_try_is_that_of_the_last(server: Live, worker: Any, flow: Path) -> None:
+    ti = f"{worker('submit', str(flow)).stdout.strip()}/extract"
+    waits = worker("logs", ti)
+    assert (waits.returncode, waits.stdout) == (0, "")
+    assert "try 1 has not begun, it is queued\n" in waits.stderr
+    first = claimed(server, flow)
+    first.own("PUT", "log?offset=0", content=b"a traceback\n")
+    first.end("up_for_retry", end_date=WHEN, retry_delay_seconds=100.0)
+    again = worker("logs", ti)
+    assert again.stdout == "a traceback\n"
+    assert f"this is the log of try 1, {first.id}" in again.stderr
+
+
 def test_in_a_terminal_there_is_a_table(server: Live, worker: Any, flow: Path) -> None:
     run = worker("submit", str(flow)).stdout.strip()
     claimed(server, flow).end("failed")
