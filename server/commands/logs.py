@@ -20,7 +20,8 @@ def command(*, ti: str, follow: bool, url: str | None, token: str | None, as_jso
     """Print the log of a task instance's attempt.
 
     TI is flow/run/task[map], flow/task of the newest run, or (a prefix of) an attempt's id. In a terminal, JSON lines
-    are made readable. Of one that has not begun, it is the log of the last try that has. Exits 0; 2 when there is no such attempt.
+    are made readable. Of one that has not begun, it is the log of the last try that has. Exits 0; 2 when there is no
+    such attempt.
     """
     api = people_api(url, token)
     found = resolve(api, ti)
