@@ -27,7 +27,7 @@ import termios
 from enum import IntEnum
 
 from supervisor.points import point
-from supervisor.unanswered import unanswered
+from supervisor.unanswered import unanswered, whole
 
 READ_SIZE = 64 * 1024
 _MAGIC = b"slate\x00\x00\x01"
@@ -227,10 +227,7 @@ class Slate:
         return _STREAMS + _STREAM * self._which
 
     def _turn(self, kept: bytes) -> None:
-        """Begin anew with this. What was sent is forgotten too, where all of it was and it is much."""
-        if not kept and self._end == self._sent and self._end - _SAID > _TIDY:
-            os.ftruncate(self.fd, _SAID)
-            self._sent = self._end = os.lseek(self.fd, _SAID, os.SEEK_SET)
+        """Begin anew with this."""
         # Where it does not touch what counts until the record is turned.
         start = _HEARD if _HEARD + len(kept) <= self._start or not kept else self._at
         os.pwrite(self.fd, kept, start)
@@ -241,9 +238,22 @@ class Slate:
         point("slate.turned")
         self._which = 1 - self._which
         self._store(_WHICH, self._which)
+        if not kept and self._end == self._sent and self._end - _SAID > _TIDY:
+            self._forget_said()
         if self._at == _HEARD and len(self._bytes) > 4 * READ_SIZE:
             self._bytes.madvise(mmap.MADV_REMOVE, _HEARD, len(self._bytes) - _HEARD)
             self._map(_HEARD + READ_SIZE)
+
+    def _forget_said(self) -> None:
+        """Give back the room of what was sent. The questions that it answers are forgotten already."""
+        os.ftruncate(self.fd, _SAID)
+        point("slate.shortened")
+        self._sent = self._end = os.lseek(self.fd, _SAID, os.SEEK_SET)
+        self._answers_from(_SAID)
+
+    def _answers_from(self, at: int) -> None:
+        self._base = at
+        self._store(self._stream + 16, at)
 
     def _tidy(self) -> None:
         """Forget what was answered of a conversation that never rests."""
@@ -271,7 +281,13 @@ class Slate:
             self._store(_DUE, 0)
 
     def _settle_said(self) -> None:
-        self._end = max(os.fstat(self.fd).st_size, _SAID)
+        """Take what the last supervisor had put down, less a frame over which it was killed: that is said anew."""
+        size = max(os.fstat(self.fd).st_size, _SAID)
+        if self._base > size:  # it was killed over forgetting what was said
+            self._answers_from(_SAID)
+        since = max(self._base, _SAID)
+        self._end = since + whole(os.pread(self.fd, size - since, since))
+        os.ftruncate(self.fd, self._end)
         self._sent = min(os.lseek(self.fd, 0, os.SEEK_CUR), self._end)
         os.lseek(self.fd, self._sent, os.SEEK_SET)
 

@@ -27,6 +27,11 @@ def unanswered(heard: bytes, said: bytes) -> bytes:
     return b"".join([*kept, rest])
 
 
+def whole(said: bytes) -> int:
+    """Say how many bytes of what was put down are whole frames: who was killed over one never began to send it."""
+    return len(said) - len(_cut(said)[1])
+
+
 def _cut(stream: bytes) -> tuple[list[tuple[bytes, int | None]], bytes]:
     """Cut a stream into whole frames, each with its id, and the rest."""
     frames: list[tuple[bytes, int | None]] = []

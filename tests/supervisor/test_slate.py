@@ -127,6 +127,49 @@ def test_a_death_before_the_record_is_turned_keeps_the_old_one() -> None:
         slate.close()
 
 
+def test_a_frame_over_which_somebody_was_killed_is_said_anew() -> None:
+    ours, theirs = pair()
+    with ours, theirs:
+        slate = Slate()
+        slate.say(frame(0))
+        slate.send(ours)
+        slate.rest()
+        theirs.send(frame(1))
+        slate.hear(ours)
+        slate.say(frame(1, 100_000)[:8192])  # a SIGKILL ends a write between two pages
+        after = heir(slate)
+        assert (after.unanswered(), after.unsent) == (frame(1), 0)
+        after.say(frame(1))
+        after.send(ours)
+        assert theirs.recv(1 << 20) == frame(0) + frame(1)
+        after.close()
+        slate.close()
+
+
+@pytest.mark.parametrize("point", ["slate.turned", "slate.shortened"])
+def test_a_death_while_what_was_said_is_forgotten_asks_nothing_again(point: str) -> None:
+    ours, theirs = pair()
+    with ours, theirs:
+        slate = Slate()
+        slate.rest()
+        theirs.send(frame(1))
+        slate.hear(ours)
+        slate.say(frame(1, 300_000))
+        while slate.unsent:
+            slate.send(ours)
+            theirs.recv(1 << 20)
+        assert died_in(slate.rest, point)
+        after = heir(slate)
+        assert (after.unanswered(), after.unsent) == (b"", 0)
+        theirs.send(frame(2))
+        after.hear(ours)
+        after.say(frame(2))
+        last = heir(after)
+        assert (last.unanswered(), last.unsent) == (b"", len(frame(2)))
+        for each in (last, after, slate):
+            each.close()
+
+
 def test_a_conversation_that_never_rests_does_not_grow() -> None:
     ours, theirs = pair()
     numbers = count(1)

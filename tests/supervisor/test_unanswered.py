@@ -5,7 +5,7 @@ import struct
 import msgspec
 import pytest
 
-from supervisor.unanswered import unanswered
+from supervisor.unanswered import unanswered, whole
 
 
 def frame(number: object, *more: object) -> bytes:
@@ -38,3 +38,8 @@ def test_a_frame_without_an_id_is_answered_by_nothing(payload: bytes) -> None:
 
 def test_a_frame_without_a_length_ends_what_can_be_told_apart() -> None:
     assert unanswered(frame(1, None) + b"\0\0\0\0rest", frame(1, None)) == b"\0\0\0\0rest"
+
+
+def test_what_is_put_down_counts_up_to_its_last_whole_frame() -> None:
+    said = frame(1, None) + frame(2, "an answer")
+    assert [whole(said[:size]) for size in (0, 3, len(said) - 1, len(said))] == [0, 0, len(frame(1, None)), len(said)]
