@@ -9,6 +9,7 @@ wants beside the one by which workers are found, and the successor leaves anothe
 import contextlib
 import os
 import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -44,6 +45,17 @@ def read(state_dir: Path, pid: int) -> Wish:
 def write(state_dir: Path, pid: int, wish: Wish) -> None:
     """Leave a note."""
     note_of(state_dir, pid).write_bytes(msgspec.json.encode(wish))
+
+
+def unfit(python: str) -> str | None:
+    """Say why this Python cannot run a worker; None where it can. Found out before a worker gives itself up for it."""
+    command = [python, "-P", "-m", "supervisor", "run", "--help"]
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - it is the point
+    except OSError as error:
+        return f"{python} cannot be executed: {error.strerror}"
+    said = tried.stderr.strip().splitlines() or [f"it exited with {tried.returncode}"]
+    return f"{python} cannot run a worker: {said[-1]}" if tried.returncode else None
 
 
 def arrived(state_dir: Path) -> float | None:

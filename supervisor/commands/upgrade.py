@@ -11,7 +11,7 @@ import msgspec
 
 from supervisor.commands.settings_options import loaded, with_settings
 from supervisor.running import Found, workers
-from supervisor.upgrading import Wish, write
+from supervisor.upgrading import Wish, unfit, write
 
 LOOK_S = 0.02
 
@@ -39,8 +39,8 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     Exit codes: 0 all run the new code; 1 some do not, when the wait is over.
     """
     settings = loaded(config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings).settings
-    if not os.access(python, os.X_OK):
-        raise click.ClickException(f"{python} cannot be executed")
+    if (why := unfit(python)) is not None:
+        raise click.ClickException(f"{why}; nothing was replaced")
     found = list(workers(settings.state_dir))
     for each in found:
         write(settings.state_dir, each.pid, Wish(python=python))
@@ -54,6 +54,8 @@ def command(  # noqa: PLR0913 - one parameter for each flag
             state = "is not replaced" if new is None else "runs the new code"
             gap = "" if new is None or new.gap_s is None else f"; its tasks were alone for {new.gap_s:.2f} s"
             click.echo(f"{each.name} ({each.pid}): {state}{gap}")
+    if not as_json and not found:
+        click.echo(f"no worker runs on {settings.state_dir}; --state-dir names another", err=True)
     if as_json:
         click.echo(msgspec.json.encode({"workers": told}).decode())
     raise SystemExit(int(not all(each["upgraded"] for each in told)))

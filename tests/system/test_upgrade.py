@@ -1,6 +1,7 @@
 """A worker becomes its successor while its tasks run."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,36 @@ def test_an_upgrade_is_noticed_by_nobody_but_who_asked_for_it(tmp_path: Path) ->
     assert keepers == 2  # the one that holds them, and the one for those to come
     assert found.ends() == [[("success", None)], [("success", None)], [("failed", "app")]]
     assert found.starts() == 3
+
+
+def test_a_python_that_cannot_run_a_worker_replaces_none(tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+
+    async def scenario() -> tuple[list[tuple[int, str]], bool]:
+        async with world(tmp_path) as found:
+            first = await found.start()
+            told = []
+            for python in (str(bare), str(tmp_path / "absent")):
+                code, _, err = await output(await worker(tmp_path, "upgrade", "--python", python, "--wait", "5"))
+                told.append((code, err))
+            lives = first.returncode is None
+            await found.stop()
+        return told, lives
+
+    told, lives = play(scenario())
+    assert [code for code, _ in told] == [1, 1]
+    assert "cannot run a worker: " in told[0][1]
+    assert "cannot be executed: " in told[1][1]
+    assert lives
+
+
+def test_that_there_is_nobody_to_upgrade_is_said(tmp_path: Path) -> None:
+    async def scenario() -> tuple[int, str, str]:
+        return await output(await worker(tmp_path, "upgrade"))
+
+    assert play(scenario()) == (0, "", f"no worker runs on {tmp_path}; --state-dir names another\n")
 
 
 def resident(pid: int) -> int:
