@@ -53,9 +53,9 @@ class Worker:
     ) -> None:
         self.attempts: dict[Attempt, asyncio.Task[None]] = {}
         self.undelivered = 0
+        """Attempts whose end could not be told before the worker's own grace was over."""
         self.refused: ApiRefused | None = None
         """Why there is no more work, where that is the server's will and not ours."""
-        """Attempts whose end could not be told before the worker's own grace was over."""
         self._office = office
         self._settings = settings
         self._source = source
