@@ -1,6 +1,8 @@
 """The parts of a running server, in one place, for routes to reach."""
 
-from msgspec import Struct
+from datetime import datetime
+
+from msgspec import Struct, field
 
 from server.logbook import Logbook
 from server.metrics import Metrics
@@ -30,3 +32,5 @@ class Deck(Struct, frozen=True):
     metrics: Metrics
     closing: Closing
     limits: Limits = Limits()
+    asked: dict[str, datetime] = field(default_factory=dict)
+    """When a worker last asked this server for work of a queue."""

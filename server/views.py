@@ -1,5 +1,6 @@
 """From the store's records to the bodies of answers. Values in, values out."""
 
+from datetime import datetime
 from typing import TypeVar, cast
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -15,6 +16,7 @@ from protocol.messages.hitl import HITLDetailResponseResult, HITLUser
 from protocol.messages.instances import PreviousTIResponse
 from protocol.messages.runs import DagRun
 from protocol.messages.startup import TIRunContext
+from protocol.states import TaskInstanceState
 from server.records import Asset, AssetEvent, Attempt, Checkpoint, Claimed, Event, Instance, Question, Run, Started
 
 M = TypeVar("M", bound=msgspec.Struct)
@@ -188,6 +190,16 @@ def attempt_summary(attempt: Attempt, current: Instance) -> InstanceSummary:
 def timeline_event(event: Event) -> TimelineEvent:
     """One line of a story."""
     return TimelineEvent(event.at, event.what, UUID(event.attempt_id), event.try_number, event.why, event.detail)
+
+
+def waits(instance: Instance, asked: datetime | None) -> str:
+    """Say where a queued one that nobody has claimed waits, and when a worker last asked there."""
+    if instance.state is not TaskInstanceState.QUEUED or instance.worker is not None:
+        return ""
+    where = f"it waits in queue {instance.queue!r}"
+    if asked is None:
+        return f"{where}: no worker has asked this server for work of it"
+    return f"{where}: a worker last asked for work of it at {asked.isoformat(timespec='seconds')}"
 
 
 def checkpoint_record(checkpoint: Checkpoint | None) -> CheckpointRecord | None:

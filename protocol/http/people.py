@@ -114,6 +114,8 @@ class Timeline(Model, frozen=True):
     attempts: list[InstanceSummary]
     """The oldest first."""
     events: list[TimelineEvent]
+    waits: str = ""
+    """What a queued one that nobody has claimed waits for."""
 
 
 class ClearRequest(StrictModel, frozen=True):

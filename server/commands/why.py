@@ -1,11 +1,16 @@
 """`worker why`: the story of a task instance."""
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
 import click
 
-from protocol.http.people import Timeline
+from protocol.http.people import Timeline, TimelineEvent
 from server.commands.calling import names, path, people_api, resolve, with_server
 from server.commands.showing import as_json as show_json
 from server.commands.showing import moment, name_of, state_word, table, took
+
+SAVED = "checkpoint"
 
 
 @click.command()
@@ -24,6 +29,8 @@ def command(*, ti: str, url: str | None, token: str | None, as_json: bool) -> No
         return
     now = story.instance
     click.echo(f"{name_of(now)} {state_word(now.state)}{f': {now.reason}' if now.reason else ''}")
+    if story.waits:
+        click.echo(story.waits)
     rows = [
         (
             each.try_number,
@@ -38,9 +45,21 @@ def command(*, ti: str, url: str | None, token: str | None, as_json: bool) -> No
     ]
     table(("TRY", "STATE", "STARTED", "TOOK", "WORKER", "ATTEMPT", "WHY"), rows)
     events = [
-        (moment(event.at), event.try_number, event.what, event.why, _detail(event.detail)) for event in story.events
+        (moment(event.at), event.try_number, event.what, why, _detail(event.detail))
+        for event, why in _folded(story.events)
     ]
     table(("AT", "TRY", "WHAT", "WHY", "DETAIL"), events)
+
+
+def _folded(events: Iterable[TimelineEvent]) -> Iterator[tuple[TimelineEvent, str]]:
+    """Give each event with its words. An attempt's saves in a row are one line: the last, which says from where on."""
+    for (what, _), together in groupby(events, lambda event: (event.what, event.attempt)):
+        run = list(together)
+        if what == SAVED and len(run) > 1:
+            first, last = ((event.detail or {}).get("seq") for event in (run[0], run[-1]))
+            yield run[-1], f"records {first} to {last}"
+        else:
+            yield from ((event, event.why) for event in run)
 
 
 def _detail(detail: dict[str, object] | None) -> str:

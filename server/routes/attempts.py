@@ -27,7 +27,7 @@ from server.logbook import LogName
 from server.records import Attempt, Instance
 from server.routes.answers import refusals
 from server.routes.people import Limit, Offset
-from server.views import attempt_summary, instance_summary, timeline_event
+from server.views import attempt_summary, instance_summary, timeline_event, waits
 
 NEXT, COMPLETE = "taskhand-log-next", "taskhand-log-complete"
 CHUNK = 1024 * 1024
@@ -109,6 +109,7 @@ async def timeline(request: Call, ti_id: TiId) -> Timeline:
         await _summary(request, current),
         [attempt_summary(each, current) for each in attempts],
         [timeline_event(event) for event in events],
+        waits(current, request.deck.asked.get(current.queue)),
     )
 
 

@@ -25,6 +25,7 @@ async def claim(request: Call, data: JSONBody[ClaimRequest]) -> ClaimReply:
         while True:
             seen = deck.store.work_seen(data.queues)
             now = datetime.now(UTC)
+            deck.asked.update(dict.fromkeys(data.queues, now))
             claimed = await deck.store.claim(data.worker, data.queues, data.slots, data.runtimes, now)
             if claimed or not await patience.until(partial(deck.store.wait_for_work, data.queues, seen)):
                 break

@@ -130,6 +130,27 @@ def test_the_log_of_what_waits_for_its_next_try_is_that_of_the_last(server: Live
     assert f"this is the log of try 1, {first.id}" in again.stderr
 
 
+def test_why_says_saves_in_a_row_once(server: Live, worker: Any, flow: Path) -> None:
+    ti = f"{worker('submit', str(flow)).stdout.strip()}/extract"
+    attempt = claimed(server, flow)
+    for number in range(5):
+        attempt.own("PUT", "checkpoint", json={"data": number, "progress": number})
+    saves = [row for row in rows(worker("why", ti)) if "checkpoint" in row]
+    assert [row[3:] for row in saves] == [["records 1 to 5", "seq=5 progress=4.0"]]
+    assert len(msgspec.json.decode(worker("why", ti, "--json").stdout)["events"]) > len(saves) + 4
+
+
+def test_why_says_which_queue_it_waits_in_and_who_asks_there(server: Live, worker: Any, flow: Path) -> None:
+    ti = f"{worker('submit', str(flow)).stdout.strip()}/extract"
+    nobody = f"it waits in queue {flow.stem!r}: no worker has asked this server for work of it"
+    assert nobody in worker("why", ti).stdout
+    server.claim(flow.stem)
+    assert worker("why", ti).stdout.splitlines()[0] == f"{ti} queued"
+    assert "it waits" not in worker("why", ti).stdout
+    second = f"{worker('submit', str(flow)).stdout.strip()}/extract"
+    assert f"it waits in queue {flow.stem!r}: a worker last asked for work of it at 2" in worker("why", second).stdout
+
+
 def test_in_a_terminal_there_is_a_table(server: Live, worker: Any, flow: Path) -> None:
     run = worker("submit", str(flow)).stdout.strip()
     claimed(server, flow).end("failed")
