@@ -16,10 +16,9 @@ from uuid import UUID
 from protocol.codec import Unreadable
 from protocol.errors import RemoteProtocolError
 from protocol.messages.checkpoints import CheckpointTask, StopReason, StopRequest
-from protocol.messages.control import ErrorResponse, ErrorType
+from protocol.messages.control import ErrorResponse
 from protocol.messages.shape import Message
 from protocol.session import SupervisorSession
-from protocol.states import TaskInstanceState
 from supervisor import events as ev
 from supervisor import peeking, runtimes, telling
 from supervisor.answers.checkpoints import record as record_checkpoint
@@ -68,8 +67,7 @@ class Attempt:
         self._core = Lifecycle(order.policy, workload.ti.id.bytes)
         self._log = office.logs.open(order.log)
         self._page = page or page_of(office, order, extended=self.extended)
-        host = (office.hostname, office.unixname)
-        self._server = Reporter(self.api, self._log, self._fire, host, self._page, extended=self.extended)
+        self._server = Reporter(self.api, self._log, self._fire, office.host, self._page, extended=self.extended)
         self.notes = Notes(self.api, self._log, office.way, extended=self.extended)
         self.note = self.notes.line
         self.rhythm = Rhythm(order.workload.ti, self._loop.time())
@@ -79,8 +77,7 @@ class Attempt:
         self._talk: Conversation | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._armed = 0.0
-        self._began, self._exited = self._loop.time(), 0.0
+        self._began, self._exited, self._armed = self._loop.time(), 0.0, 0.0
         self._finished: asyncio.Future[None] = self._loop.create_future()
         self._why = ""
 
@@ -295,6 +292,8 @@ class Attempt:
             self._loop.call_later(0.001, self._settle, child)
             return
         code, number, oom = status_of(child)
+        if talk is not None:
+            talk.child_ended(code)
         contract = ExitContract(zero_is_success=False) if self._plan is None else self._plan.contract
         self._fire(ev.Exited(exit_of(code, number, contract, out_of_memory=oom)))
 
@@ -323,15 +322,16 @@ class Attempt:
 
     async def speak(self, message: Message) -> ErrorResponse | None:
         """Take the task's word: the first one that the server accepts stands."""
-        state = TaskInstanceState(getattr(message, "state"))  # noqa: B009 - every terminal message has one
+        state = telling.state_of(
+            message, self._core.reason, extended=self.extended, retries_left=self._core.retries_left
+        )
         if not any(action.do is Do.TELL for action in self._fire(ev.Spoke(state))):
             self.note("warning", "a further terminal message is refused", state=state, said=self._core.said)
-            text = f"this attempt ends as {self._core.said or 'the server said'}: {state} comes too late"
-            return ErrorResponse(ErrorType.GENERIC_ERROR, {"status_code": 409, "message": text, "detail": None})
+            return telling.too_late(state, self._core.said)
         try:
             if isinstance(message, CheckpointTask) and not self.extended and (message.data or message.blob):
                 await record_checkpoint(self, message)
-            word = telling.said(message, datetime.now(UTC), reason=self._core.reason, extended=self.extended)
+            word = telling.said(message, state, datetime.now(UTC), reason=self._core.reason, extended=self.extended)
             refused = await self._server.end(word)
         except Exception:  # it was not told, whatever kept it; the task may say something else
             self._fire(ev.Declined())

@@ -59,6 +59,7 @@ class Conversation:
         self._words: set[asyncio.Task[None]] = set()
         self._waiting: deque[Asked] = deque()
         self._over = False
+        self._torn: TruncatedFrame | None = None
 
     @property
     def bytes_in(self) -> int:
@@ -119,6 +120,11 @@ class Conversation:
         if self._over and not self._tasks:
             self._channel.finish()
 
+    def child_ended(self, code: int | None) -> None:
+        """The child has ended. Cut off in the middle of a frame is how one looks that was killed; no other may be."""
+        if self._torn is not None and code == 0:
+            self._listener.broke(self._torn)
+
     def close(self) -> None:
         """The child is gone: nobody waits for these answers, except for what it said of its end."""
         self._over = True
@@ -144,8 +150,10 @@ class Conversation:
                 self._listener.heard()
                 self._listener.unreadable(event)
                 self._reply(event.id, refusal(event.fault))
-            case Ended() | Broken(fault=TruncatedFrame()):
-                # Cut off in the middle of a frame is how a child looks that was killed while it spoke.
+            case Ended():
+                self._listener.hung_up()
+            case Broken(fault=TruncatedFrame() as fault):
+                self._torn = fault
                 self._listener.hung_up()
             case Broken(fault=fault):
                 self._listener.broke(fault)

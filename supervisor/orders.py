@@ -56,6 +56,11 @@ class Office(Struct, frozen=True):
     journal: Journal | None = None
     """Where outcomes are written down before they are told; a worker that carries out one workload has none."""
 
+    @property
+    def host(self) -> tuple[str, str]:
+        """Where it runs, and as whom."""
+        return self.hostname, self.unixname
+
 
 class Order(Struct, frozen=True):
     """One attempt to make: what the server wants, and what this worker's settings make of it."""

@@ -143,8 +143,7 @@ class Delivery:
         self._log = office.logs.open(Path(began.log))
         notes = Notes(self.api, self._log, office.way, extended=False)  # lines in its log alone
         self._folder = None if began.checkpoints is None else CheckpointFolder.found(Path(began.checkpoints), notes)
-        host = (office.hostname, office.unixname)
-        self._reporter = Reporter(self.api, self._log, self._hear, host, self._page, extended=began.extended)
+        self._reporter = Reporter(self.api, self._log, self._hear, office.host, self._page, extended=began.extended)
 
     async def make(self) -> bool:
         """Deliver it, and say so in its log: whether nothing is owed any more."""

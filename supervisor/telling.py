@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import structs
 
 from protocol.messages.checkpoints import StopReason
+from protocol.messages.control import ErrorResponse, ErrorType
 from protocol.messages.outcomes import TaskState
 from protocol.messages.shape import Message
 from protocol.states import TaskInstanceState
@@ -19,6 +20,7 @@ REASON_CAP = 500
 Body = dict[str, Any]
 
 _WITH_KIND = frozenset({Tell.FAILED, Tell.RETRY, Tell.RESCHEDULE})
+_MEANT = frozenset({StopReason.TIMEOUT, StopReason.USER_KILL})
 _STATES: dict[Tell, TaskInstanceState] = {
     Tell.SUCCESS: TaskInstanceState.SUCCESS,
     Tell.FAILED: TaskInstanceState.FAILED,
@@ -28,11 +30,27 @@ _STATES: dict[Tell, TaskInstanceState] = {
 }
 
 
-def said(message: Message, now: datetime, *, reason: StopReason | None = None, extended: bool) -> Body:
-    """Give the body for the task's own word. Why it was stopped we know better than it, which may not have asked."""
+def state_of(message: Message, reason: StopReason | None, *, extended: bool, retries_left: bool) -> TaskInstanceState:
+    """Give the state that a terminal message comes to.
+
+    A task that stops on a checkpoint because its time was over, or a person ended it, is held by a server of ours.
+    Airflow's can only put it back into the queue, to run into the same time-out for ever: there it has failed.
+    """
     state = TaskInstanceState(getattr(message, "state"))  # noqa: B009 - every terminal message has one
+    if state is not TaskInstanceState.CHECKPOINTED or extended or reason not in _MEANT:
+        return state
+    again = retries_left and reason is StopReason.TIMEOUT
+    return TaskInstanceState.UP_FOR_RETRY if again else TaskInstanceState.FAILED
+
+
+def said(
+    message: Message, state: TaskInstanceState, now: datetime, *, reason: StopReason | None = None, extended: bool
+) -> Body:
+    """Give the body for the task's own word. Why it was stopped we know better than it, which may not have asked."""
     if state is TaskInstanceState.CHECKPOINTED and not extended:
         return reschedule(now)
+    if state != getattr(message, "state"):  # noqa: B009 - as above
+        return {"state": state, "end_date": now}
     body = {key: value for key, value in structs.asdict(message).items() if value is not None}
     if state is TaskInstanceState.CHECKPOINTED and reason is not None:
         body["reason"] = reason
@@ -60,3 +78,9 @@ def verdict(found: Verdict, now: datetime, *, why: str, reason: StopReason | Non
 def reschedule(now: datetime) -> Body:
     """Back to the queue at once, without spending a retry: what every server can express."""
     return {"state": TaskInstanceState.UP_FOR_RESCHEDULE, "reschedule_date": now, "end_date": now}
+
+
+def too_late(state: TaskInstanceState, said: TaskInstanceState | None) -> ErrorResponse:
+    """Give the answer to a further terminal message: the first one stands."""
+    text = f"this attempt ends as {said or 'the server said'}: {state} comes too late"
+    return ErrorResponse(ErrorType.GENERIC_ERROR, {"status_code": 409, "message": text, "detail": None})

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,9 +15,10 @@ from protocol.messages.outcomes import (
     TaskState,
 )
 from protocol.messages.shape import Message
+from protocol.states import TaskInstanceState
 from protocol.values import encode_json
 from supervisor.outcome import ROWS, FailureKind, Outcome, Tell, Verdict
-from supervisor.telling import REASON_CAP, Body, said, verdict
+from supervisor.telling import REASON_CAP, Body, said, state_of, verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = datetime(2026, 1, 2, tzinfo=UTC)
@@ -34,6 +36,11 @@ MESSAGES: list[Message] = [
 ]
 
 
+def spoken(message: Message, **more: Any) -> Body:
+    """Give what is said of a message whose state stands."""
+    return said(message, TaskInstanceState(getattr(message, "state")), NOW, **more)  # noqa: B009 - all of them have one
+
+
 def accepted(body: Body) -> TIEnd:
     """Our own server's reading, which refuses a key too many as Airflow's does."""
     found: TIEnd = msgspec.json.decode(encode_json(body), type=TIEnd)
@@ -42,35 +49,63 @@ def accepted(body: Body) -> TIEnd:
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: f"{type(message).__name__}-{message.state}")
 def test_every_word_becomes_a_body_that_a_server_of_ours_takes(message: Message) -> None:
-    body = said(message, NOW, extended=True)
+    body = spoken(message, extended=True)
     assert None not in body.values()
     accepted(body)
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: f"{type(message).__name__}-{message.state}")
 def test_airflow_is_told_only_of_states_it_knows(message: Message) -> None:
-    body = said(message, NOW, extended=False)
+    body = spoken(message, extended=False)
     accepted(body)
     assert body["state"] != "checkpointed"
     assert "kind" not in body
 
 
 def test_an_end_without_a_date_gets_one() -> None:
-    assert said(TaskState("skipped"), NOW, extended=False)["end_date"] == NOW
-    assert said(TaskState("failed", LATER, retry_reason="x"), NOW, extended=True)["retry_reason"] == "x"
-    assert "retry_reason" not in said(TaskState("failed", LATER, retry_reason="x"), NOW, extended=False)
+    assert spoken(TaskState("skipped"), extended=False)["end_date"] == NOW
+    assert spoken(TaskState("failed", LATER, retry_reason="x"), extended=True)["retry_reason"] == "x"
+    assert "retry_reason" not in spoken(TaskState("failed", LATER, retry_reason="x"), extended=False)
 
 
 def test_a_checkpoint_is_a_reschedule_to_airflow() -> None:
-    body = said(CheckpointTask(LATER), NOW, extended=False)
+    body = spoken(CheckpointTask(LATER), extended=False)
     assert body == {"state": "up_for_reschedule", "reschedule_date": NOW, "end_date": NOW}
 
 
 @pytest.mark.parametrize("message", [CheckpointTask(LATER), TaskState("checkpointed", LATER)])
 def test_why_it_was_stopped_is_told_for_a_task_that_does_not_know(message: Message) -> None:
-    assert said(message, NOW, reason=StopReason.TIMEOUT, extended=True)["reason"] == "timeout"
-    assert "reason" not in said(message, NOW, reason=StopReason.TIMEOUT, extended=False)
-    assert "reason" not in said(SucceedTask(LATER), NOW, reason=StopReason.TIMEOUT, extended=True)
+    assert spoken(message, reason=StopReason.TIMEOUT, extended=True)["reason"] == "timeout"
+    assert "reason" not in spoken(message, reason=StopReason.TIMEOUT, extended=False)
+    assert "reason" not in spoken(SucceedTask(LATER), reason=StopReason.TIMEOUT, extended=True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "retries_left", "extended", "state"),
+    [
+        (StopReason.TIMEOUT, True, False, "up_for_retry"),
+        (StopReason.TIMEOUT, False, False, "failed"),
+        (StopReason.USER_KILL, True, False, "failed"),
+        (StopReason.TIMEOUT, True, True, "checkpointed"),
+        (StopReason.DRAIN, True, False, "checkpointed"),
+        (None, True, False, "checkpointed"),
+    ],
+)
+def test_a_stop_that_was_meant_is_no_reschedule_to_airflow(
+    reason: StopReason | None,
+    retries_left: bool,  # noqa: FBT001 - parameters of pytest's
+    extended: bool,  # noqa: FBT001 - as above
+    state: str,
+) -> None:
+    """It would run into its time-out again, for ever; of ours it is held."""
+    found = state_of(CheckpointTask(LATER), reason, extended=extended, retries_left=retries_left)
+    assert found == state
+    if not extended and state != "checkpointed":
+        assert said(CheckpointTask(LATER, data={"step": 1}), found, NOW, extended=False) == {
+            "state": state,
+            "end_date": NOW,
+        }
+    assert state_of(SucceedTask(LATER), reason, extended=extended, retries_left=retries_left) == "success"
 
 
 TOLD: dict[Tell, Verdict] = {

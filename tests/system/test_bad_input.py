@@ -6,6 +6,7 @@ In each: that attempt ends with a truthful kind, the other one does not notice, 
 import asyncio
 import resource
 import struct
+import sys
 from pathlib import Path
 
 import msgspec
@@ -69,6 +70,28 @@ def test_a_frame_that_cannot_be_read_fails_its_attempt(tmp_path: Path, task_id: 
     record, found = play(beside_a_healthy_one(tmp_path, task_id))
     assert (record.outcome, record.kind) == (Outcome.FAILED, FailureKind.PROTOCOL)
     assert found.told(record) == ["failed"]
+
+
+HALF = "import os, struct; os.write(int(os.environ['TASKHAND_FD']), struct.pack('>I', 100) + bytes(50)); "
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [("", FailureKind.PROTOCOL), ("os._exit(3)", FailureKind.APP), ("os.kill(os.getpid(), 9)", FailureKind.APP)],
+    ids=["exit 0", "exit 3", "SIGKILL"],
+)
+def test_a_program_that_ends_in_the_middle_of_a_frame_is_no_success(
+    tmp_path: Path, end: str, kind: FailureKind
+) -> None:
+    """Whose exit 0 alone would be one. One that was killed or failed ends as it would have ended anyway."""
+
+    async def scenario() -> Record:
+        async with stage(tmp_path) as found:
+            workload = found.workload("t", "command", command=[sys.executable, "-S", "-c", HALF + end])
+            return await found.attempt(workload).run()
+
+    record = play(scenario())
+    assert (record.outcome, record.kind) == (Outcome.FAILED, kind)
 
 
 def test_a_child_that_waits_after_a_frame_that_cannot_be_read_is_told_that_nothing_comes(tmp_path: Path) -> None:
