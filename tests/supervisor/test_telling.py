@@ -18,7 +18,7 @@ from protocol.messages.shape import Message
 from protocol.states import TaskInstanceState
 from protocol.values import encode_json
 from supervisor.outcome import ROWS, FailureKind, Outcome, Tell, Verdict
-from supervisor.telling import REASON_CAP, Body, said, state_of, verdict
+from supervisor.telling import REASON_CAP, Body, said, state_of, too_late, verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = datetime(2026, 1, 2, tzinfo=UTC)
@@ -106,6 +106,13 @@ def test_a_stop_that_was_meant_is_no_reschedule_to_airflow(
             "end_date": NOW,
         }
     assert state_of(SucceedTask(LATER), reason, extended=extended, retries_left=retries_left) == "success"
+
+
+@pytest.mark.parametrize(("before", "words"), [(TaskInstanceState.FAILED, "failed"), (None, "the server said")])
+def test_a_further_word_hears_that_it_comes_too_late(before: TaskInstanceState | None, words: str) -> None:
+    answer = too_late(TaskInstanceState.SUCCESS, before)
+    assert answer.detail is not None
+    assert answer.detail["message"] == f"this attempt ends as {words}: success comes too late"
 
 
 TOLD: dict[Tell, Verdict] = {
