@@ -122,9 +122,9 @@ def adopt(
                 adopted.known.discard(found.ti)
                 _let_go(office, found)
     if adopted.attempts:
-        complain(f"{len(adopted.attempts)} attempts of the last supervisor are adopted")
+        complain(f"attempts adopted from the last supervisor: {len(adopted.attempts)}")
     if ended:
-        complain(f"{ended} processes that nobody knows were killed")
+        complain(f"processes killed that nobody knows: {ended}")
     return adopted
 
 

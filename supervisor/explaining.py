@@ -49,6 +49,8 @@ class End(Struct, frozen=True):
     """What was found to be wrong, where that was said when it was found."""
     stop: str = ""
     """Why it was asked to stop."""
+    terminated: bool = False
+    """The server has said that it is over."""
 
 
 def why(end: End) -> str:
@@ -95,13 +97,19 @@ def _evicted(end: End) -> str:
     return f"it was stopped ({end.stop}) before it was done" if end.stop else "it was stopped before it was done"
 
 
+def _fenced(end: End) -> str:
+    if end.terminated:
+        return "the server did not want it to run any more"
+    return "no heartbeat was answered, and its lease was over"
+
+
 _WHAT: Mapping[FailureKind, Callable[[End], str]] = {
     FailureKind.APP: _app,
     FailureKind.OOM: lambda _: "it was out of memory, and the kernel ended it",
     FailureKind.TIMEOUT: _late,
     FailureKind.EVICTED: _evicted,
     FailureKind.LOST: lambda _: "its keeper died in the same moment",
-    FailureKind.FENCED: lambda _: "the server did not want it to run any more",
+    FailureKind.FENCED: _fenced,
     FailureKind.PROTOCOL: _late,
     FailureKind.BOOT: _late,
     FailureKind.NO_OUTCOME: lambda _: "it ended without a word of how the task did: did something call os._exit?",

@@ -96,7 +96,10 @@ def why_of(core: Lifecycle, child: Child | None, fault: str) -> str:
     if core.verdict is None or core.verdict.outcome is None or core.verdict.kind is None:
         return ""
     code, number, _ = (None, None, False) if child is None else status_of(child)
-    return why(End(core.verdict.kind, code, number, core.overdue, core.policy.talks, fault, core.reason or ""))
+    terminated = core.verdict.outcome is Outcome.SERVER_TERMINATED
+    return why(
+        End(core.verdict.kind, code, number, core.overdue, core.policy.talks, fault, core.reason or "", terminated)
+    )
 
 
 def request_of_stop(core: Lifecycle, now: float, today: datetime) -> StopRequest | None:

@@ -192,7 +192,9 @@ def _file(name: str | None) -> Layer:
         return {}
     try:
         content = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
         raise SettingsError(f"{path}: {error}") from error
     layer: Layer = {}
     for section, table in content.items():

@@ -29,6 +29,8 @@ LATE = Overdue(Deadline.EXECUTION, 2.0)
         (End(K.EVICTED, 143), "it was stopped before it was done; exit 143"),
         (End(K.EVICTED, 143, stop="drain"), "it was stopped (drain) before it was done; exit 143"),
         (End(K.BOOT, fault="no such program"), "no such program"),
+        (End(K.FENCED, 143), "no heartbeat was answered, and its lease was over; exit 143"),
+        (End(K.FENCED, 143, terminated=True), "the server did not want it to run any more; exit 143"),
     ],
 )
 def test_what_is_said(end: End, words: str) -> None:

@@ -161,7 +161,7 @@ def test_tasks_that_end_while_no_worker_is_there_are_told_of_as_they_ended(tmp_p
         return found
 
     found = play(scenario())
-    assert "5 attempts of the last supervisor are adopted" in found.complaints
+    assert "attempts adopted from the last supervisor: 5" in found.complaints
     assert found.ends() == [
         [("success", None)],
         [("failed", "app")],

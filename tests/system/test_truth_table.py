@@ -171,3 +171,5 @@ def test_a_row_comes_true(results: Results, case: Case) -> None:
     record, told = results[id_of(case)]
     assert (record.row, record.outcome, record.kind, told) == (case.row, case.outcome, case.kind, case.told)
     assert record.reported == bool(told)
+    if record.kind is K.FENCED:
+        assert ("lease" in record.why) == (record.row == "lease ended")
