@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+import threading
 
 from protocol.messages.startup import StartupDetails
 from protocol.session import RunnerSession
@@ -19,7 +20,7 @@ from runner.execute import Find, Run, conduct, tell
 from runner.faults import ChannelGarbled, ChannelLost
 from runner.interrupts import Interrupts
 from runner.logs import Channel, Log, LogHandler
-from runner.outcomes import Exit
+from runner.outcomes import Exit, Stopped
 from runner.points import arm
 
 
@@ -89,7 +90,14 @@ def prepare(frames: int, logs: int) -> None:
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's own signature
     # Not those the keeper began with: what a task prints arrives when it is printed, whatever the keeper had there.
     sys.stdout, sys.stderr = OUT or sys.stdout, ERR or sys.stderr
+    threading.excepthook = _ended
     faulthandler.register(STACKS, file=2, all_threads=True)
+
+
+def _ended(how: threading.ExceptHookArgs) -> None:
+    """Say what a thread of the task's ended by. A stop is no error: it ends the task too, which says so."""
+    if not isinstance(how.exc_value, Stopped):
+        threading.__excepthook__(how)
 
 
 def flush() -> None:

@@ -30,7 +30,7 @@ import msgspec
 from protocol.messages.checkpoints import CheckpointRecord, GetCheckpoint, SaveCheckpoint
 from supervisor.answers import checkpoints as answers
 from supervisor.answers.desk import Desk, Keeping
-from supervisor.api import ApiError
+from supervisor.api import ApiError, ApiRefused
 from supervisor.keeper.link import Account
 from supervisor.notes import Notes
 from supervisor.packing import hand_over, head, pack, unpack
@@ -38,6 +38,7 @@ from supervisor.packing import hand_over, head, pack, unpack
 HALF = (".tmp", ".part")
 PROGRESS = "progress"
 TRIES = 3
+OVER = "not_running"
 DIGITS = 16
 
 EndT = TypeVar("EndT")
@@ -150,7 +151,7 @@ class Folder:
                 if len(self._records) > 1:
                     await asyncio.to_thread(_blobs().sweep, self._place, before, self._records)
             except (ApiError, OSError, _blobs().BlobStoreAbsent) as error:
-                if str(error) != self._fault:
+                if str(error) != self._fault and not _is_over(error):
                     self._remark("the checkpoint directory could not be kept", str(error))
                 self._fault = str(error)
             else:
@@ -261,6 +262,11 @@ class Folder:
         with contextlib.suppress(OSError, ValueError):
             return float(head(self._path, PROGRESS, 64))
         return None
+
+
+def _is_over(error: Exception) -> bool:
+    """Say whether the server takes it no more because the attempt has ended there, as one that was killed."""
+    return isinstance(error, ApiRefused) and error.why.reason == OVER
 
 
 def _note_of(folder: Path) -> Path:

@@ -245,6 +245,19 @@ def test_a_task_is_not_done_whose_save_said_that_it_stops_there(flows: Flows, ki
         checkpointed(one, None)
 
 
+def test_a_stop_that_ends_a_thread_is_no_error_of_it(flows: Flows) -> None:
+    def answer(message: Message) -> Message | None:
+        return CheckpointSaved(1, stopping=True) if isinstance(message, SaveCheckpoint) else acknowledge(message)
+
+    other = "o = threading.Thread(target=int, args=('x',), name='other')\no.start(); o.join()\n"
+    with flows.started(task(other + THREAD + "return 7")) as one:
+        assert one.run(answer) == Exit.TOLD
+        checkpointed(one, None)
+        printed = one.err.all()
+    assert b"Exception in thread other" in printed
+    assert b"Checkpointed" not in printed
+
+
 RAISES_AS_IT_STOPS = {
     "def": f"try: {LONG}\nfinally: raise OSError('closed')",
     "async def": "try: await asyncio.sleep(99)\nfinally: raise OSError('closed')",

@@ -69,3 +69,19 @@ def test_one_that_is_stopped_with_something_in_its_checkpoint_directory_is_check
             return await found.attempt(workload).run()
 
     assert play(scenario()).outcome is Outcome.CHECKPOINTED
+
+
+def test_that_the_directory_of_one_that_is_over_is_not_kept_is_no_remark(tmp_path: Path) -> None:
+    async def scenario() -> tuple[Record, list[str]]:
+        async with stage(tmp_path) as found:
+            code = 'echo 7 > "$TASKHAND_CHECKPOINT_DIR/step"; exec sleep 100'
+            workload = found.workload("t", "plain", command=["sh", "-c", code])
+            over = Answer(409, {"detail": {"reason": "not_running", "message": "it is failed"}})
+            put = on("checkpoint", over, workload.ti.id)
+            found.api.faults.append(on("heartbeat", over, workload.ti.id))
+            found.api.faults.append(lambda call: put(call) if call.method == "PUT" else None)
+            record = await found.attempt(workload).run()
+            return record, found.api.remarks.get(str(record.ti_id), [])
+
+    record, remarks = play(scenario())
+    assert (record.outcome, remarks) == (Outcome.SERVER_TERMINATED, [])
