@@ -22,6 +22,7 @@ from types import ModuleType
 
 import msgspec
 
+from supervisor.keeper import leash
 from supervisor.keeper.cgroups import Group, Groups, own_group
 from supervisor.keeper.forking import noted
 from supervisor.keeper.identity import start_time
@@ -68,7 +69,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     wakeup = catch_signals()
     start = start._replace(nofile=(charge.open_files or soft, hard), handled=handled_signals())
-    workshop = Workshop(start, charge.tmp_root, nowhere, groups, home, count(1))
+    workshop = Workshop(start, charge.tmp_root, nowhere, groups, home, count(1), leash.make())
     keeper = Keeper(link, workshop, wakeup, charge.orphan_grace, door)
     gc.collect()
     gc.freeze()

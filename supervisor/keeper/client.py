@@ -354,8 +354,7 @@ class KeeperClient:
         if was_serving:
             self._serving = None
         assert self._foster is not None  # noqa: S101 - keepers are started after it is made
-        for child in keeper.children.values():
-            self._foster.take(child)
+        self._foster.take(keeper.children.values(), keeper.leash)
         self._foster.end_strays()
         known = {child.tmpdir for child in keeper.children.values()}
         self._do(partial(sweep_one, keeper.pid, known), self._settings.tmp_root)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from supervisor.keeper.cgroups import Group
 from supervisor.keeper.link import Kind, SpawnRequest
-from supervisor.keeper.plumbing import FRAMES_FD, LOGS_FD, Ends, Ground, environment
+from supervisor.keeper.plumbing import FRAMES_FD, LEASH_FD, LOGS_FD, Ends, Ground, environment
 
 _EVERY_SIGNAL = [number for number in signal.valid_signals() if number not in {signal.SIGKILL, signal.SIGSTOP}]
 
@@ -49,7 +49,7 @@ def execute(request: SpawnRequest, ground: Ground, home: Group) -> int:
 
 
 def _placed(ends: Ends) -> list[tuple[int, int, int]]:
-    places = [(ends.stdin, 0), (ends.stdout, 1), (ends.stderr, 2)]
+    places = [(ends.stdin, 0), (ends.stdout, 1), (ends.stderr, 2), (ends.leash, LEASH_FD)]
     if ends.frames is not None and ends.logs is not None:
         places += [(ends.frames, FRAMES_FD), (ends.logs, LOGS_FD)]
     return [(os.POSIX_SPAWN_DUP2, end, fd) for end, fd in places]  # all others are closed by exec

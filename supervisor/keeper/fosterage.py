@@ -34,13 +34,21 @@ class Fosterage:
         self._on_end = on_end
         self._children: dict[int, Child] = {}
         self._ending: set[int] = set()
+        self._leashes: dict[int, set[int]] = {}
         self._collecting = False
         self._loop = asyncio.get_running_loop()
 
-    def take(self, child: Child) -> None:
-        """Take a child over. It may have ended meanwhile; then its pidfd says so at once."""
-        self._children[child.pid] = child
-        self._loop.add_reader(child.pidfd, self._ended, child)
+    def take(self, children: Iterable[Child], leash: int) -> None:
+        """Take a keeper's children over, and our end of their leash: it is closed when the last of them has ended.
+
+        Some may have ended meanwhile; then their pidfds say so at once.
+        """
+        led = {child.pid: child for child in children}
+        self._children |= led
+        self._leashes[leash] = set(led)
+        for child in led.values():
+            self._loop.add_reader(child.pidfd, self._ended, child)
+        self._let_go()
 
     def deliver(self, child: Child, number: int, scope: Scope) -> bool:
         """Signal a fostered child: whether it is one.
@@ -86,7 +94,15 @@ class Fosterage:
             child.tell_exit(told(child.attempt, ended))
             usage = usage_of(os.wait4(child.pid, 0)[2])
         del self._children[child.pid]
+        self._let_go()
         self._sweep(child, sweep, usage)
+
+    def _let_go(self) -> None:
+        """Close the leashes on which nobody is any more."""
+        for leash in [leash for leash, led in self._leashes.items() if led.isdisjoint(self._children)]:
+            del self._leashes[leash]
+            if leash != -1:  # of a keeper that never said that it was ready
+                os.close(leash)
 
     def _sweep(self, child: Child, sweep: Sweep, usage: Usage | None) -> None:
         none_seen = sweep.over()

@@ -79,7 +79,7 @@ class SpawnRequest(msgspec.Struct, frozen=True, array_like=True):
     cwd: str | None = None
     """None: the child's own temporary directory."""
     frames: bool = True
-    """Whether it gets a channel for frames on fd 3 and one for log lines on fd 4."""
+    """Whether it gets a channel for frames on fd 3 and one for log lines on fd 4. On fd 5 each has its leash."""
     limits: Limits = Limits()
 
 
@@ -129,7 +129,7 @@ class Retire(msgspec.Struct, frozen=True, array_like=True, tag="retire"):
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
-    """Everything is imported. Said once, first."""
+    """Everything is imported. Said to each supervisor, first. With it rides the write end of the leash."""
 
     pid: int
     start_time: int

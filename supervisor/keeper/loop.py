@@ -70,7 +70,7 @@ class Keeper:
     def serve(self, ready: Ready) -> None:
         """Say that we are ready, and serve until there is nobody to serve, and nothing to keep for anybody."""
         self._ready = ready
-        self._tell(ready)
+        self._greet()
         self._watch(self._wakeup, self._woken)
         self._watch(self._link.fileno(), self._hear)
         while not self._done():
@@ -137,7 +137,6 @@ class Keeper:
     def _admit(self) -> None:
         """Somebody is at the door: ours to serve, if he is of our user."""
         assert self._door is not None  # noqa: S101 - it is what called us
-        assert self._ready is not None  # noqa: S101 - we serve
         try:
             end, _ = self._door.accept()
         except OSError:  # he has gone again
@@ -150,10 +149,15 @@ class Keeper:
         self._link = Link(end)
         self._watch(end.fileno(), self._hear)
         self._solitude.handle(Event.CAME, time.monotonic())
-        self._tell(self._ready)
+        self._greet()
         for leader in self._nursery.known():
             self._tell_of(leader)
         self._tell(HeldAll())
+
+    def _greet(self) -> None:
+        """Say to a supervisor that we are ready, and give it its end of the leash."""
+        assert self._ready is not None  # noqa: S101 - we serve
+        self._link.send(self._ready, (self._workshop.leash.write,))
 
     def _tell_of(self, leader: Leader) -> None:
         """Tell the next supervisor of a child that it did not ask for."""

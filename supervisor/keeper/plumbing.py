@@ -22,7 +22,8 @@ from supervisor.keeper.native import become_subreaper, raw_signal, set_dumpable
 
 FRAMES_FD = 3
 LOGS_FD = 4
-REPORT_FD = 5
+LEASH_FD = 5
+REPORT_FD = 6
 NOT_STARTED = 127
 REHEARSALS = 10
 Entry = Callable[[int | None, int | None], int | None]
@@ -34,6 +35,7 @@ class Ends(NamedTuple):
     stdin: int
     stdout: int
     stderr: int
+    leash: int
     report: int = -1
     frames: int | None = None
     logs: int | None = None
@@ -72,7 +74,7 @@ def begin(request: SpawnRequest, ground: Ground) -> NoReturn:
         step[0] = "signals"
         _clean_signals(ground.start.handled)
         step[0] = "its channels"
-        _place(ground.ends)
+        _place(ground.ends, request.kind)
         _settle(request, ground, step)
         if request.kind is Kind.EXEC:
             step[0] = f"exec {request.argv[0]}"
@@ -112,7 +114,7 @@ def rehearse(start: Start, home: Group | None) -> None:
     environment. It is to catch its signals after this. What cannot be done here is each child's to find out.
     """
     request = SpawnRequest("rehearsal", Kind.PYTHON)
-    ground = Ground(Ends(0, 1, 2), ".", home, start)
+    ground = Ground(Ends(0, 1, 2, -1), ".", home, start)
     before = dict(start.environment)
     with contextlib.suppress(OSError):
         for _ in range(REHEARSALS):
@@ -146,7 +148,7 @@ def _exec(request: SpawnRequest, ground: Ground) -> NoReturn:
     os.execvpe(request.argv[0], request.argv, ground.start.environment)  # noqa: S606 - it is the point
 
 
-def _place(ends: Ends) -> None:
+def _place(ends: Ends, kind: Kind) -> None:
     os.dup2(ends.stdin, 0)
     os.dup2(ends.stdout, 1)
     os.dup2(ends.stderr, 2)
@@ -155,6 +157,7 @@ def _place(ends: Ends) -> None:
             os.close(fd)
         else:
             os.dup2(end, fd)
+    os.dup2(ends.leash, LEASH_FD, inheritable=kind is Kind.EXEC)
     os.dup2(ends.report, REPORT_FD, inheritable=False)
     os.closerange(REPORT_FD + 1, 2**31 - 1)
 

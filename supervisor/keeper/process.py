@@ -95,6 +95,8 @@ class KeeperProcess:
         self.ready: Ready | None = None
         self.pending: dict[int, Pending] = {}
         self.children: dict[str, Child] = {}
+        self.leash = -1
+        """Our end: as long as we hold it, the children may live without their keeper."""
         self._reserve = reserve
         self._settings = settings
         self._on_message = on_message
@@ -166,6 +168,8 @@ class KeeperProcess:
             pass
         self._loop.remove_reader(end.fileno())
         self._link.close()
+        if self.leash != -1:
+            os.close(self.leash)
         if self._pidfd != -1:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
@@ -266,7 +270,7 @@ class KeeperProcess:
         while True:
             self._reserve.open()
             packet = link.receive()
-            self._reserve.shut(used=packet is not None and bool(packet.fds))
+            self._reserve.shut(used=packet is not None and bool(packet.fds) and self.ready is not None)
             if packet is None:
                 return
             if not packet.data:
@@ -280,11 +284,20 @@ class KeeperProcess:
         message = read_by_supervisor.decode(packet.data)
         self._heard_at = self._loop.time()
         if isinstance(message, Ready | Refused):
-            self._said(message)
+            self._said(self._held(message, packet))
         elif isinstance(message, HeldAll):
             self._told_all()
         else:
             self._on_message(self, message, packet)
+
+    def _held(self, word: Ready | Refused, packet: Packet) -> Ready | Refused:
+        """Take the leash. Without it the children would not outlive their keeper, and that one is no use."""
+        if isinstance(word, Refused):
+            return word
+        if len(packet.fds) != 1:
+            return Refused("no file descriptor was left for its leash")
+        self.leash = packet.fds[0]
+        return word
 
     def _told_all(self) -> None:
         if not self.told_all.done():

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from supervisor.keeper.cgroups import Group, Groups, unenforced
 from supervisor.keeper.executing import execute, is_quick
+from supervisor.keeper.leash import Leash, fasten
 from supervisor.keeper.link import Exited, Kind, Reaped, Spawn
 from supervisor.keeper.native import raw_signal
 from supervisor.keeper.plumbing import Ends, Ground, Start, begin
@@ -37,6 +38,7 @@ class Workshop(NamedTuple):
     home: Group | None
     """The keeper's own, if the attempts have groups."""
     numbers: "count[int]"
+    leash: Leash
 
 
 class Channels:
@@ -128,12 +130,14 @@ def _forked(spawn: Spawn, workshop: Workshop, undo: list[Undo]) -> Leader:
     try:
         home = workshop.home if is_quick(request, workshop.home) else None
         channels.make(frames=request.frames, report=home is None)
+        channels.theirs["leash"] = workshop.leash.end()
         ends = Ends(stdin=workshop.nowhere, **channels.theirs)
         ground = Ground(ends, tmpdir, group, workshop.start)
         pid = _fork(spawn, ground) if home is None else execute(request, ground, home)
+        undo.append((_take_back, pid))
+        fasten(ends.leash, pid)
     finally:
         _close(channels.theirs)
-    undo.append((_take_back, pid))
     channels.ours["pidfd"] = os.pidfd_open(pid)
     return Leader(spawn, pid, channels.ours, ground, warnings)
 

@@ -59,7 +59,7 @@ class Manner(Struct, frozen=True):
     lingers_s: float = 0.0
     """How long it goes on after its last word."""
     deaf: bool = False
-    """Whether it takes no notice of SIGTERM."""
+    """Whether it takes no notice of SIGTERM, and has closed its leash."""
     on_stop: str = "die"
     """`die`, or `checkpoint`."""
 
@@ -101,6 +101,11 @@ class Process(Party):
             end.news = lambda: self.later(STEP_S * self.world.random.random(), self._hear)
         else:
             self._begin(self._plainly(), BOOT_S)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether supervisor and keeper are both gone."""
+        return not any(holder is not None and holder.alive for holder in (self.owner, self.keeper))
 
     # --- its life -----------------------------------------------------------------------------------------------------
 

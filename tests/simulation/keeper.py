@@ -3,7 +3,7 @@
 What a keeper does that is alone is decided by its own core, `supervisor.solitude`, from the children's own slates. Else
 it follows its loop's rules: it holds a duplicate of each channel and slate, keeps each end until it is told to forget
 it, takes no new children after it has lost a supervisor, and tells the next one of all that it has. The children
-of a keeper that died fall to their supervisor; when both are gone nobody knows them.
+of a keeper that died fall to their supervisor; when both are gone the kernel ends them.
 """
 
 import asyncio
@@ -50,6 +50,12 @@ class Machine:
         process.ours, process.home = ours, self
         return process
 
+    def let_go(self) -> None:
+        """Kill who is on a leash that nobody holds: as the kernel does when keeper and supervisor are both gone."""
+        for process in self.running:
+            if process.abandoned and not process.manner.deaf:
+                process.receive(KILL)
+
     @property
     def running(self) -> list[Process]:
         """Those that live."""
@@ -72,6 +78,7 @@ class Keeper(Party):
         super().__init__(machine.world, name)
         self.children: dict[str, Kept] = {}
         self.retired = False
+        self._machine = machine
         self._solitude = Solitude(ORPHAN_GRACE_S)
         machine.keepers.append(self)
 
@@ -120,6 +127,7 @@ class Keeper(Party):
                 os.close(kept.slate)
                 if kept.process.ours is not None:
                     kept.process.ours.let_go(self)
+            self._machine.let_go()
 
 
 class Client:
@@ -235,6 +243,7 @@ class Client:
     def die(self) -> None:
         """Be killed with the supervisor: its fds are closed, and its keepers are alone."""
         self.close()
+        self._machine.let_go()
         for keeper in self._keepers:
             self._machine.world.nature.later(NEWS_S, keeper.lose)
 

@@ -109,9 +109,8 @@ class Watch:
         self._running[task].add(process)
 
     def _is_over(self, process: "Process", successor: "Process") -> bool:
-        """Whether its last word was believed; or nobody is left to stop it, and another machine cannot know of it."""
-        alone = not any(each is not None and each.alive for each in (process.owner, process.keeper))
-        away = alone and process.home is not successor.home
+        """Whether its last word was believed; or it has slipped its leash, and another machine cannot know of it."""
+        away = process.abandoned and process.manner.deaf and process.home is not successor.home
         return away or process.heard or (bool(process.said) and self._knows(process.attempt, process.said))
 
     def ends(self, process: "Process") -> None:

@@ -107,7 +107,8 @@ async def test_a_child_begins_with_nothing_of_its_keeper_s(tmp_path: Path, cgrou
     async with keeper(tmp_path, cgroup=cgroup) as client:
         child = await client.spawn(looking(kind))
         found = json.loads(await output(child))
-    assert found["fds"] | {"5": ""} == {"0": "/dev/null", "1": "pipe", "2": "pipe", "3": "socket", "4": "pipe", "5": ""}
+    channels = {"0": "/dev/null", "1": "pipe", "2": "pipe", "3": "socket", "4": "pipe"}
+    assert found["fds"] == channels | {"5": "pipe"}, "5 is the leash"
     assert found["blocked"] == []
     assert set(found["handled"]) <= ({signal.SIGUSR2} if kind == "python" else set())
     assert found["sid"] == found["pgid"] == found["pid"] == child.pid
@@ -118,11 +119,11 @@ async def test_a_child_begins_with_nothing_of_its_keeper_s(tmp_path: Path, cgrou
 
 @WAYS
 @in_loop
-async def test_a_child_without_frames_has_three_fds_and_no_ends_to_look_for(tmp_path: Path, cgroup: str | None) -> None:
+async def test_a_child_without_frames_has_its_leash_and_no_ends_to_look_for(tmp_path: Path, cgroup: str | None) -> None:
     async with keeper(tmp_path, cgroup=cgroup) as client:
         child = await client.spawn(shell("ls /proc/self/fd | tr '\\n' ' '; echo $TASKHAND_FD-"))
         assert child.frames_fd is None
-        assert await output(child) == "0 1 2 3 -\n"  # 3 is the folder that ls reads
+        assert await output(child) == "0 1 2 3 5 -\n"  # 3 is the folder that ls reads, 5 the leash
 
 
 @WAYS
