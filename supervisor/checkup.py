@@ -139,8 +139,9 @@ def _journal(facts: JournalFacts) -> Finding:
         message = f"{size}, {facts.undelivered} undelivered, {facts.running} running: {facts.holder}"
         return Finding("journal", Level.OK, message)
     if facts.undelivered or facts.running:
-        owed = f"{facts.undelivered} outcomes undelivered, {facts.running} attempts lost"
-        return Finding("journal", Level.NOTE, f"{owed}: the next worker tells the server (worker outbox lists them)")
+        owed = f"{facts.undelivered} outcomes undelivered, {facts.running} attempts without a worker"
+        advice = "start one, which adopts what runs and tells the server of the rest (worker outbox lists them)"
+        return Finding("journal", Level.NOTE, f"{owed}: {advice}")
     torn = f", {facts.torn} bytes of a torn tail" if facts.torn else ""
     return Finding("journal", Level.OK, f"{size}{torn}, nothing undelivered" if facts.segments else "none yet")
 

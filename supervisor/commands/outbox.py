@@ -10,6 +10,7 @@ from msgspec import Struct
 from supervisor.commands.settings_options import BadSettings, loaded, with_settings
 from supervisor.journal import Entry
 from supervisor.journal_files import Holder, JournalError, folder_of, holder, read
+from supervisor.keeper.identity import GoneError, start_time
 
 
 class Line(Struct, frozen=True):
@@ -31,7 +32,7 @@ class Line(Struct, frozen=True):
 def command(*, config: str | None, show_settings: bool, api: str | None, state_dir: str | None, as_json: bool) -> None:
     """List the outcomes that the server is still to be told, and the attempts that run or ran without one.
 
-    Where no worker holds the state directory, the next one delivers them.
+    Where no worker holds the state directory, the next one delivers them, and adopts what runs.
 
     Exit codes: 0 nothing is undelivered; 1 something is; 2 the journal cannot be read.
     """
@@ -43,16 +44,24 @@ def command(*, config: str | None, show_settings: bool, api: str | None, state_d
         found, held = read(folder), holder(folder)
     except JournalError as error:
         raise BadSettings(str(error)) from error
-    lines = [line_of(entry) for entry in found.story.entries.values()]
-    # Without a worker, an attempt that has no outcome has lost its own, and that is still to be told.
-    owed = [line for line in lines if line.state is not None or held is None]
-    running = [line for line in lines if line not in owed]
+    entries = found.story.entries.values()
+    # An attempt without an outcome is lost when it has neither a worker nor a process, and that is still to be told.
+    running = [line_of(entry) for entry in entries if entry.owed is None and (held is not None or lives(entry))]
+    owed = [line for line in map(line_of, entries) if line not in running]
     if as_json:
         told = {"worker": held, "undelivered": owed, "running": running, "damage": found.damage}
         click.echo(msgspec.json.encode(told).decode())
     else:
         show(owed, running, held)
     raise SystemExit(int(bool(owed)))
+
+
+def lives(entry: Entry) -> bool:
+    """Whether its process is there: its keeper holds it, and the next worker adopts it."""
+    try:
+        return entry.process is not None and start_time(entry.process[0]) == entry.process[1]
+    except GoneError:
+        return False
 
 
 def line_of(entry: Entry) -> Line:

@@ -43,22 +43,37 @@ def command(  # noqa: PLR0913 - one parameter for each flag
         raise click.ClickException(f"{why}; nothing was replaced")
     found = list(workers(settings.state_dir))
     for each in found:
-        write(settings.state_dir, each.pid, Wish(python=python))
+        try:
+            write(settings.state_dir, each.pid, Wish(python=python))
+        except OSError as error:  # a full disk: it could not say either that it is ready
+            raise click.ClickException(
+                f"{settings.state_dir}: {error.strerror}; {each.name} is not replaced"
+            ) from error
         signal.pidfd_send_signal(each.pidfd, signal.SIGUSR1)
     until = time.monotonic() + wait_s
-    told = []
-    for each in found:
-        new = _successor(each, settings.state_dir, until)
-        told.append({"name": each.name, "pid": each.pid, "upgraded": new is not None, "gap_s": new and new.gap_s})
-        if not as_json:
-            state = "is not replaced" if new is None else "runs the new code"
-            gap = "" if new is None or new.gap_s is None else f"; its tasks were alone for {new.gap_s:.2f} s"
-            click.echo(f"{each.name} ({each.pid}): {state}{gap}")
-    if not as_json and not found:
-        click.echo(f"no worker runs on {settings.state_dir}; --state-dir names another", err=True)
+    told = [_told(each, _successor(each, settings.state_dir, until), aloud=not as_json) for each in found]
     if as_json:
         click.echo(msgspec.json.encode({"workers": told}).decode())
+    elif not found:
+        click.echo(f"no worker runs on {settings.state_dir}; --state-dir names another", err=True)
     raise SystemExit(int(not all(each["upgraded"] for each in told)))
+
+
+def _ask(worker: Found, state_dir: Path, python: str) -> None:
+    try:
+        write(state_dir, worker.pid, Wish(python=python))
+    except OSError as error:  # a full disk: it could not say either that it is ready
+        raise click.ClickException(f"{state_dir}: {error.strerror}; {worker.name} is not replaced") from error
+    signal.pidfd_send_signal(worker.pidfd, signal.SIGUSR1)
+
+
+def _told(worker: Found, new: Found | None, *, aloud: bool) -> dict[str, object]:
+    """Say what became of it."""
+    if aloud:
+        state = "is not replaced" if new is None else "runs the new code"
+        gap = "" if new is None or new.gap_s is None else f"; its tasks were alone for {new.gap_s:.2f} s"
+        click.echo(f"{worker.name} ({worker.pid}): {state}{gap}")
+    return {"name": worker.name, "pid": worker.pid, "upgraded": new is not None, "gap_s": new and new.gap_s}
 
 
 def _successor(before: Found, state_dir: Path, until: float) -> Found | None:

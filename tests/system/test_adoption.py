@@ -151,6 +151,9 @@ def test_tasks_that_end_while_no_worker_is_there_are_told_of_as_they_ended(tmp_p
             await found.here(5)
             await found.running()
             await found.kill()
+            code, out, _ = await output(await worker(tmp_path, "outbox", "--json"))
+            listed = json.loads(out)  # of a killed worker, what its keeper holds is not lost
+            assert (code, listed["worker"], listed["undelivered"], len(listed["running"])) == (0, None, [], 5)
             found.go()
             await found.children_left(2)  # those who have said their word, and wait for the answer
             await found.start()

@@ -71,6 +71,21 @@ def test_a_python_that_cannot_run_a_worker_replaces_none(tmp_path: Path) -> None
     assert lives
 
 
+def test_where_no_note_can_be_left_the_worker_stays(tmp_path: Path) -> None:
+    async def scenario() -> tuple[int, str, bool]:
+        async with world(tmp_path) as found:
+            first = await found.start()
+            (tmp_path / "workers" / f"{first.pid}.upgrade").mkdir()
+            code, _, err = await output(await worker(tmp_path, "upgrade"))
+            lives = first.returncode is None
+            await found.stop()
+        return code, err, lives
+
+    code, err, lives = play(scenario())
+    assert (code, lives) == (1, True)
+    assert err.startswith(f"Error: {tmp_path}: Is a directory; ")
+
+
 def test_that_there_is_nobody_to_upgrade_is_said(tmp_path: Path) -> None:
     async def scenario() -> tuple[int, str, str]:
         return await output(await worker(tmp_path, "upgrade"))
