@@ -118,7 +118,12 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     if error.status_code == 404:  # noqa: PLR2004 - Not Found
         return _answer(404, {"reason": "not_found", "message": f"there is no {request.url.path}"})
     reason = _REASONS.get(error.status_code, "refused")
-    return _answer(error.status_code, {"reason": reason, "message": error.detail}, error.headers)
+    message = error.detail if reason != "too_large" else _too_long(request)
+    return _answer(error.status_code, {"reason": reason, "message": message}, error.headers)
+
+
+def _too_long(request: Request[Any, Any, Any]) -> str:
+    return f"the body is longer than {request.app.request_max_body_size} bytes, the limit"
 
 
 def _placed(fault: Fault) -> Fault:

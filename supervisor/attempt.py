@@ -382,7 +382,7 @@ class Attempt:
             task.cancel()
         if self._folder is not None:
             await self._folder.forget(goes_on=record.outcome in GOES_ON)
-        await self.notes.close()
+        await self.notes.close(begun=record.outcome is not Outcome.NOT_STARTED)
         return record
 
     def _record(self, ending: Ending | None) -> Record:

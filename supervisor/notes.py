@@ -48,9 +48,14 @@ class Notes:
             await self._shipper.ship(totals.written_bytes if written is None else written)
             self._way.tried(self._shipper.fault)
 
-    async def close(self) -> None:
-        """End the log, send the rest, and say where one should not look for it in vain."""
+    async def close(self, *, begun: bool = True) -> None:
+        """End the log, send the rest, and say where one should not look for it in vain.
+
+        Of one that has not begun nothing is sent: its token is one to start with, and the server has said why not.
+        """
         totals = await self._log.finish(LOG_S)
+        if not begun:
+            return
         await self.ship(totals.written_bytes)
         if totals.lost_lines:
             self.remark("its log is not whole", f"{totals.lost_lines} lines could not be written: {totals.fault}")

@@ -55,7 +55,14 @@ def command(**given: Any) -> None:  # noqa: ANN401 - one for each option, typed 
     try:
         serve(_serving(options, around))
     except (OSError, StoreError, UnknownDatabase, WeakSecret) as error:
-        raise Unserved(f"{error}{_advice(error)}") from error
+        raise Unserved(f"{_words(error)}{_advice(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    """Say what it is, without the system's number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 def _advice(error: Exception) -> str:

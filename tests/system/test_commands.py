@@ -77,6 +77,23 @@ def test_exec_exits_3_when_the_server_refuses_the_start(tmp_path: Path) -> None:
     assert (code, line["outcome"], line["reported"]) == (3, "not_started", False)
 
 
+def test_the_log_of_one_that_the_server_refuses_is_not_sent(tmp_path: Path) -> None:
+    """Its token is one to start with."""
+
+    async def scenario() -> list[str]:
+        api = MinimalApi()
+        url = await api.start()
+        given = workload(api, task_id="say.success")
+        api.states[given["ti"]["id"]] = "running"
+        text = msgspec.json.encode(given).decode()
+        code, _, _ = await output(await worker(tmp_path, "exec", "--json-string", text, "--api", url))
+        await api.stop()
+        assert code == 3
+        return [call.path for call in api.calls if call.path.endswith(("/log", "/remark"))]
+
+    assert play(scenario()) == []
+
+
 def test_exec_exits_4_when_the_server_gives_it_up(tmp_path: Path) -> None:
     def gone(call: Call) -> Answer | None:
         refusal = Answer(404, {"detail": {"reason": "not_found", "message": "gone"}})

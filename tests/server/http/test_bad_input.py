@@ -138,6 +138,7 @@ def test_a_body_is_bounded_also_when_its_length_is_not_said(attempt: Attempt) ->
     for content in (b'"' + b"x" * (17 * 1024 * 1024) + b'"', chunks()):
         answer = attempt.ask("POST", attempt.xcom(), content=content)
         assert (answer.status_code, answer.json()["detail"]["reason"]) == (413, "too_large")
+        assert answer.json()["detail"]["message"] == "the body is longer than 16777216 bytes, the limit"
     assert attempt.ask("GET", attempt.xcom()).status_code == 404
 
 

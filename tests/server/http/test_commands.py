@@ -198,6 +198,13 @@ def test_what_cannot_be_done_is_said_and_is_exit_2(worker: Any, flow: Path, argu
     assert (result.returncode, said in result.stderr, "Traceback" in result.stderr) == (2, True, False), result.stderr
 
 
+def test_a_place_that_is_none_is_said_in_words(worker: Any, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    result = worker("server", "--port", "0", "--home", str(file / "sub"))
+    assert (result.returncode, result.stderr) == (2, f"Error: {file / 'sub'}: Not a directory\n")
+
+
 def test_without_a_token_it_says_where_it_looked(worker: Any, tmp_path: Path) -> None:
     result = worker("ps", TASKHAND_HOME=str(tmp_path))
     assert (result.returncode, str(tmp_path / "user-token") in result.stderr) == (2, True)
