@@ -125,9 +125,10 @@ async def answer(desk: Desk, message: Message) -> Message | None:
         return await HANDLERS[type(message)](desk, message)
     except ApiRefused as refused:
         return error_of(type(message), refused)
-    except (ApiAway, LocalProtocolError) as error:
-        status = error.status if isinstance(error, ApiAway) else None
-        return _server_error(status, str(error), {"exception_type": type(error).__name__})
+    except ApiAway as away:
+        return _error(ErrorType.API_SERVER_ERROR, away, away.status)
+    except LocalProtocolError as ours:  # what was given has no form: no server was asked
+        return _error(ErrorType.GENERIC_ERROR, ours)
 
 
 def error_of(question: type[Message], refused: ApiRefused) -> ErrorResponse:
@@ -143,5 +144,5 @@ def error_of(question: type[Message], refused: ApiRefused) -> ErrorResponse:
     return ErrorResponse(ErrorType.API_SERVER_ERROR, detail)
 
 
-def _server_error(status: int | None, message: str, more: dict[str, Any]) -> ErrorResponse:
-    return ErrorResponse(ErrorType.API_SERVER_ERROR, {"status_code": status, "message": message, **more})
+def _error(kind: ErrorType, error: Exception, status: int | None = None) -> ErrorResponse:
+    return ErrorResponse(kind, {"status_code": status, "message": str(error), "exception_type": type(error).__name__})

@@ -245,4 +245,4 @@ def test_what_is_local_is_named() -> None:
 def test_a_value_that_json_has_no_form_for_is_told_to_its_asker() -> None:
     reply = asked(FakeDesk(), x.SetXCom("k", {"a": object()}, "d", "r", "t"))
     assert isinstance(reply, ErrorResponse)
-    assert reply.error is ErrorType.API_SERVER_ERROR
+    assert reply.error is ErrorType.GENERIC_ERROR
