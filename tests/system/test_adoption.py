@@ -280,8 +280,10 @@ def test_deadlines_that_pass_while_no_worker_is_there_have_passed(tmp_path: Path
         async with world(tmp_path) as found:
             await found.start()
             found.give(task_id="limited")
-            found.give(command=["sh", "-c", "trap '' TERM; sleep 100"], policy={"execution_timeout_s": 0.5}, **PLAIN)
+            deaf = ["sh", "-c", "trap '' TERM; echo here; sleep 100"]
+            found.give(command=deaf, policy={"execution_timeout_s": 0.5}, **PLAIN)
             await found.running()
+            await found.here(1)
             await found.kill()
             await asyncio.sleep(0.6)
             await found.start()

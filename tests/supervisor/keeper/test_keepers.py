@@ -159,9 +159,13 @@ async def test_a_leader_is_reached_though_its_keeper_hangs(tmp_path: Path) -> No
 async def test_a_child_that_comes_to_be_while_all_is_stopped_is_ended(tmp_path: Path) -> None:
     client = KeeperClient(settings(tmp_path))
     await client.start()
+    assert client.serving_pid is not None
+    os.kill(client.serving_pid, signal.SIGSTOP)  # so that it begins none before it is told to stop
     asked = [asyncio.create_task(client.spawn(shell("sleep 1000", f"n{number}"))) for number in range(5)]
     await until(lambda: len(client.pending) == 5)
-    await client.stop()
+    stopping = asyncio.create_task(client.stop())
+    os.kill(client.serving_pid, signal.SIGCONT)
+    await stopping
     for spawn in asked:
         assert "the keeper" in await failing(spawn, SpawnError)
     assert client.children == {}
