@@ -44,6 +44,7 @@ class Peer:
 
     def close(self) -> None:
         self._stop_write.close()
+        self.hold.set()  # whoever held it may have gone with a question still on its way
         if self._thread.is_alive():
             self._thread.join()
         for each in (self.channel, self.childs, self._stop_read):
