@@ -232,7 +232,8 @@ def test_a_worker_whose_server_is_away_says_so_and_says_when_it_is_back(tmp_path
     async def scenario() -> str:
         api = MinimalApi()
         url = await api.start()
-        api.faults.append(on("claim", Answer(503, {"detail": "not now"}), times=7))
+        api.faults.append(on("claim", Answer(503, {"detail": "not now"}), times=6))
+        api.queue(workload(api, task_id="say.success"))  # so that a claim is answered at once
         process = await worker(tmp_path, "run", "--api", url, **TOKEN)
         assert process.stderr is not None
         said = b""
