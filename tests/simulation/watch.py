@@ -257,7 +257,8 @@ class Watch:
         """Give those that ran into their time-out and have a checkpoint: a person is to say whether they go on."""
         sql = (
             "SELECT i.key, e.why FROM instances i JOIN events e ON e.instance_key = i.key "
-            "WHERE i.state = 'checkpointed' AND i.due IS NULL GROUP BY i.key HAVING max(e.id)"
+            "WHERE i.state = 'checkpointed' AND i.due IS NULL "
+            "AND e.id = (SELECT max(last.id) FROM events last WHERE last.instance_key = i.key)"
         )
         return {key for key, why in self._storage.rows(sql) if why.endswith("held, because the stop was a timeout")}
 
