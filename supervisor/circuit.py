@@ -119,6 +119,11 @@ class Circuit:
         """Say whether one of those who wait may go, as the probe."""
         return now >= self.until and self._step(Event.DUE, now) is Step.PROBE
 
+    def unused(self, now: float) -> None:
+        """Learn that who was to be the probe never asked: another one may at once."""
+        if self.state is State.HALF_OPEN:
+            self.until = now
+
     def spread(self, waiting: int) -> list[float]:
         """Give for each of those who wait how long it still does when all may go."""
         within_s = min(waiting * self._policy.each_s, self._policy.spread_s)

@@ -3,6 +3,10 @@
 Whoever wants to call and finds the gate `shut` asks for its turn, and gets it as the probe or when all may go. What
 keeps an attempt alive goes before what a child asks, so that a question which can never be answered is not probed with
 for ever. While the gate is open it costs a call nothing but a look at a flag.
+
+Who waits may be called off at any moment, also in the one in which its turn comes: between a cancellation and the end
+of the call that it ends lies a turn of the loop. So nobody is given the probe who is called off already, and one who is
+called off with the probe in its hands gives it back; otherwise all would wait for a probe that nobody makes.
 """
 
 import asyncio
@@ -41,6 +45,10 @@ class Gate:
                 try:
                     if await mine:
                         return True
+                except asyncio.CancelledError:
+                    if mine.done() and not mine.cancelled() and mine.result():
+                        self._give_back(loop)
+                    raise
                 finally:
                     with contextlib.suppress(ValueError):  # it was called up
                         line.remove(mine)
@@ -81,9 +89,20 @@ class Gate:
     def _due(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = None
+        for line in self._lines.values():
+            while line and line[0].done():  # called off, and has not left yet
+                del line[0]
         line = self._lines[True] or self._lines[False]
         if line and self._circuit.due(loop.time()):
             _call_up(line.popleft(), True)  # noqa: FBT003 - what the future is told
+        self._arm(loop)
+
+    def _give_back(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the next one be the probe, at once: this one was called off before it began."""
+        self._circuit.unused(loop.time())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._arm(loop)
 
 

@@ -121,3 +121,14 @@ def test_an_outage_costs_a_handful_of_probes_however_many_wait(away_s: float) ->
         probes += found.due(now)
         found.failed(now, probe=True)
     assert probes < away_s / 1.5 + 5
+
+
+def test_a_probe_that_was_never_made_is_another_ones_at_once() -> None:
+    found = circuit(3)
+    until = found.until
+    found.unused(100.1)  # there was none
+    assert found.until == until
+    assert found.due(until)
+    found.unused(until)
+    assert found.due(until)
+    assert state(found) is State.HALF_OPEN

@@ -104,3 +104,24 @@ def test_whoever_finds_the_gate_shut_again_stands_in_line_again() -> None:
         return len(done)
 
     assert asyncio.run(scenario()) == 5
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["called off first", "called up first"])
+def test_a_probe_that_was_called_off_in_the_moment_of_its_turn_is_another_ones(*, first: bool) -> None:
+    async def scenario() -> bool:
+        circuit = Circuit(b"seed", CircuitPolicy(faults=1, first_s=0.01, longest_s=60.0))
+        gate, loop = Gate(circuit), asyncio.get_running_loop()
+        gate.failed(probe=False)
+        waiting = [asyncio.ensure_future(gate.turn(None, vital=vital)) for vital in (True, False)]
+        # Timers of one moment go off in one turn of the loop, in the order in which they were set: the gate's with
+        # the first that waits.
+        if first:
+            loop.call_at(circuit.until, waiting[0].cancel)
+        await asyncio.sleep(0)
+        if not first:
+            loop.call_at(circuit.until, waiting[0].cancel)
+        done, _ = await asyncio.wait(waiting, timeout=5.0, return_when=asyncio.ALL_COMPLETED)
+        assert waiting[0].cancelled()
+        return waiting[1] in done and waiting[1].result()
+
+    assert asyncio.run(scenario())
