@@ -53,3 +53,14 @@ class Retention(Record, frozen=True):
     runs: float | None = None
     limit: int = 100
     """At most so many runs at once, so that pruning never holds others up for long."""
+
+
+class Tail(Record, frozen=True):
+    """The last so many of something, but the very last."""
+
+    limit: int = 2**31 - 1
+    """By itself none, in every database."""
+    offset: int = 0
+
+
+WHOLE = Tail()

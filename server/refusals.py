@@ -59,7 +59,22 @@ def fault_of(error: Exception, where: str) -> Fault:
         return Fault("missing", [*loc, missing[1]], "Field required")
     if surplus := re.fullmatch(r"Object contains unknown field `(.+)`", what):
         return Fault("extra_forbidden", [*loc, surplus[1]], "Extra inputs are not permitted")
-    return Fault("value_error", loc, what)
+    return Fault("value_error", loc, f"{what}{_advice(what)}")
+
+
+# Both standards are kept to: RFC 3339 has no time without seconds, and how long a month is depends on when it begins. A
+# week (`P1W`) ISO 8601 does allow, alone; nothing that Airflow's client sends has one, and msgspec takes none.
+_ADVICE = {
+    "Invalid RFC3339": ": write it with seconds and an offset, such as 2026-11-20T10:00:00Z",
+    "Expected `datetime` with a timezone": ": end it with Z or an offset, such as +01:00",
+    "Only units 'D'": ": write P7D for P1W, and days for months and years",
+    "Invalid ISO8601 duration": ": write it as PT300S or P1DT2H, or as a number of seconds",
+}
+
+
+def _advice(what: str) -> str:
+    """Say how a value is written that its writer took for one."""
+    return next((advice for beginning, advice in _ADVICE.items() if what.startswith(beginning)), "")
 
 
 def body_of(detail: Json) -> bytes:
@@ -139,7 +154,8 @@ def _placed(fault: Fault) -> Fault:
 def _fault_in(message: Mapping[str, Any]) -> Fault:
     key = [str(message["key"])] if "key" in message else []
     loc: list[str | int] = [str(message.get("source", "request")), *key]
-    return Fault("value_error", loc, str(message.get("message", "")))
+    what = str(message.get("message", ""))
+    return Fault("value_error", loc, f"{what}{_advice(what)}")
 
 
 def on_too_deep(_: Request[Any, Any, Any], __: RecursionError) -> Response[bytes]:

@@ -112,10 +112,14 @@ class Timeline(Model, frozen=True):
 
     instance: InstanceSummary
     attempts: list[InstanceSummary]
-    """The oldest first."""
+    """The last ones, the oldest of them first."""
     events: list[TimelineEvent]
+    """As the attempts are."""
     waits: str = ""
     """What a queued one that nobody has claimed waits for."""
+    total_attempts: int = 0
+    """How many there are in all; `offset` leaves out so many of the newest, and gives those before them."""
+    total_events: int = 0
 
 
 class ClearRequest(StrictModel, frozen=True):
@@ -139,9 +143,11 @@ class MarkRequest(StrictModel, frozen=True):
 
 
 class Acted(Model, frozen=True):
-    """What an action left behind: the task instance that was named, as it is now."""
+    """What an action left behind: the task instance that was named, then what else it changed, as they are now."""
 
     instances: list[InstanceSummary]
+    total: int = 1
+    """How many it changed; of very many, only the first are listed."""
 
 
 class StopBody(StrictModel, frozen=True):

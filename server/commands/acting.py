@@ -19,6 +19,11 @@ def _act(ti: str, action: str, body: Any, url: str | None, token: str | None, *,
         return
     for instance in acted.instances:
         click.echo(f"{name_of(instance)} {state_word(instance.state)}")
+    if acted.total > len(acted.instances):
+        flow_of = f"--flow {acted.instances[0].dag_id} --run {acted.instances[0].run_id}"
+        click.echo(
+            f"and {acted.total - len(acted.instances)} more: `worker ps {flow_of}` lists all of its run", err=True
+        )
 
 
 @click.command()
@@ -29,7 +34,7 @@ def _act(ti: str, action: str, body: Any, url: str | None, token: str | None, *,
 def clear(
     *, ti: str, keep_checkpoint: bool, downstream: bool, url: str | None, token: str | None, as_json: bool
 ) -> None:
-    """Have a task instance run again. One that runs is stopped first.
+    """Have a task instance run again, and say what was cleared. One that runs is stopped first.
 
     Exits 0; 2 when it could not be cleared.
     """

@@ -15,15 +15,19 @@ SAVED = "checkpoint"
 
 @click.command()
 @click.argument("ti", metavar="TI", shell_complete=names)
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 1000), help="The last ones only.")
+@click.option("--offset", default=0, type=click.IntRange(0), help="Leave out so many of the newest.")
 @with_server
-def command(*, ti: str, url: str | None, token: str | None, as_json: bool) -> None:
+def command(*, ti: str, limit: int, offset: int, url: str | None, token: str | None, as_json: bool) -> None:
     """Say why a task instance is where it is: its attempts, and what was told to whom.
 
     TI is flow/run/task[map], flow/task of the newest run, or (a prefix of) an attempt's id. Exits 0; 2 when there is no
     such task instance.
     """
     api = people_api(url, token)
-    story = api.get(path("task-instances", resolve(api, ti).id, "timeline"), Timeline)
+    where = path("task-instances", resolve(api, ti).id, "timeline")
+    story = api.get(where, Timeline, limit=limit, offset=offset)
+    _say_what_is_left_out(story, offset)
     if as_json:
         show_json(story)
         return
@@ -49,6 +53,22 @@ def command(*, ti: str, url: str | None, token: str | None, as_json: bool) -> No
         for event, why in _folded(story.events)
     ]
     table(("AT", "TRY", "WHAT", "WHY", "DETAIL"), events)
+
+
+def _say_what_is_left_out(story: Timeline, offset: int) -> None:
+    """Say on stderr what this is not all of, and how to get what came before it."""
+    parts = [
+        f"{len(given)} of {total} {what}"
+        for what, given, total in (
+            ("attempts", story.attempts, story.total_attempts),
+            ("events", story.events, story.total_events),
+        )
+        if len(given) < total
+    ]
+    if parts:
+        older = offset + max(len(story.attempts), len(story.events))
+        more = older < max(story.total_attempts, story.total_events)
+        click.echo(f"these are {' and '.join(parts)}{f'; --offset {older} gives older ones' if more else ''}", err=True)
 
 
 def _folded(events: Iterable[TimelineEvent]) -> Iterator[tuple[TimelineEvent, str]]:

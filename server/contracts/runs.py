@@ -6,7 +6,7 @@ from typing import Protocol
 
 from protocol.flows import FlowGraph
 from protocol.messages.checkpoints import StopReason
-from server.filters import InstanceFilter, RunFilter
+from server.filters import WHOLE, InstanceFilter, RunFilter, Tail
 from server.records import Attempt, Checkpoint, Event, Flow, Instance, NewRun, Pool, Run
 
 
@@ -95,24 +95,37 @@ class Runs(Protocol):
         """Find an attempt by its id, replaced or not."""
         ...
 
-    async def attempts(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[Attempt]:
-        """Give all attempts of an instance, oldest first, the current one last."""
+    async def attempts(
+        self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, *, tail: Tail = WHOLE
+    ) -> list[Attempt]:
+        """Give the last attempts of an instance but so many, oldest first, the current one last."""
         ...
 
     async def attempts_like(self, prefix: str, limit: int) -> list[Attempt]:
         """Find attempts, replaced or not, by the beginning of their id."""
         ...
 
-    async def timeline(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[Event]:
-        """Give the story of an instance, oldest first."""
+    async def timeline(
+        self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, *, tail: Tail = WHOLE
+    ) -> list[Event]:
+        """Give the story of an instance, oldest first: the last lines of it but so many."""
+        ...
+
+    async def count_story(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> tuple[int, int]:
+        """Give how many attempts an instance has had, and how many lines its story has."""
         ...
 
     async def checkpoints(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[Checkpoint]:
         """Give the generations that are kept, latest first."""
         ...
 
-    async def clear(self, ti_id: str, now: datetime, *, keep_checkpoint: bool, downstream: bool = False) -> Instance:
-        """Have it run again. A running one is stopped first: its attempt must be gone before the next begins."""
+    async def clear(
+        self, ti_id: str, now: datetime, *, keep_checkpoint: bool, downstream: bool = False
+    ) -> list[Instance]:
+        """Have it run again. A running one is stopped first: its attempt must be gone before the next begins.
+
+        Gives it as it now is, and after it what else was cleared.
+        """
         ...
 
     async def kill(self, ti_id: str, now: datetime, *, reason: str) -> Instance:

@@ -22,7 +22,7 @@ from protocol.http.people import (
 from protocol.states import FINISHED, TaskInstanceState
 from server.admission import PEOPLE, Call, TiId
 from server.faults import NotFound
-from server.filters import InstanceFilter
+from server.filters import InstanceFilter, Tail
 from server.logbook import LogName
 from server.records import Attempt, Instance
 from server.routes.answers import refusals
@@ -99,17 +99,23 @@ async def instance(request: Call, ti_id: TiId) -> InstanceSummary:
 
 
 @get("/task-instances/{ti_id:str}/timeline", opt=PEOPLE, responses=refusals(), summary="Why it is where it is")
-async def timeline(request: Call, ti_id: TiId) -> Timeline:
-    """Tell the story of a task instance over all its attempts."""
+async def timeline(request: Call, ti_id: TiId, limit: Limit = 1000, offset: Offset = 0) -> Timeline:
+    """Tell the story of a task instance over all its attempts: the last `limit` attempts and events.
+
+    `offset` leaves out so many of the newest of both, and so gives those before them.
+    """
     _, current = await _attempt(request, ti_id)
     names = (current.dag_id, current.run_id, current.task_id, current.map_index)
-    attempts = await request.deck.store.attempts(*names)
-    events = await request.deck.store.timeline(*names)
+    store = request.deck.store
+    tail = Tail(limit=limit, offset=offset)
+    attempts = await store.attempts(*names, tail=tail)
+    events = await store.timeline(*names, tail=tail)
     return Timeline(
         await _summary(request, current),
         [attempt_summary(each, current) for each in attempts],
         [timeline_event(event) for event in events],
         waits(current, request.deck.asked.get(current.queue)),
+        *await store.count_story(*names),
     )
 
 
@@ -154,11 +160,14 @@ def _over(attempt: Attempt) -> bool:
 
 @post("/task-instances/{ti_id:str}/clear", opt=PEOPLE, status_code=200, responses=refusals(409, 410), summary="Clear")
 async def clear(request: Call, ti_id: TiId, data: JSONBody[ClearRequest]) -> Acted:
-    """Have it run again: from the start, or from its checkpoint."""
-    done = await request.deck.store.clear(
+    """Have it run again: from the start, or from its checkpoint. Answers with all that was cleared by it."""
+    deck = request.deck
+    named, *others = await deck.store.clear(
         ti_id, request.now, keep_checkpoint=data.keep_checkpoint, downstream=data.downstream
     )
-    return Acted([await _summary(request, done)])
+    # What comes after it has lost its checkpoints.
+    listed = [await _summary(request, named), *map(instance_summary, others[: deck.limits.page - 1])]
+    return Acted(listed, 1 + len(others))
 
 
 @post("/task-instances/{ti_id:str}/kill", opt=PEOPLE, status_code=200, responses=refusals(409, 410), summary="Kill")

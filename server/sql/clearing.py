@@ -7,7 +7,7 @@ from protocol.flows import TaskSpec, downstreams
 from protocol.messages.runs import DagRunState
 from protocol.states import FINISHED, TaskInstanceState
 from server.faults import Conflict, NotFound, Refused
-from server.records import FailureKind, Instance, Run
+from server.records import Applied, FailureKind, Instance, Run
 from server.rules import Event
 from server.sql.part import Part
 from server.sql.resuming import BEGINNING
@@ -25,7 +25,7 @@ class Clearing(Part):
     @writes
     def clear(
         self, tx: Transaction, ti_id: str, now: datetime, *, keep_checkpoint: bool, downstream: bool = False
-    ) -> Instance:
+    ) -> list[Instance]:
         """Have it run again. A running one is stopped first: its attempt must be gone before the next begins."""
         hold_run_of(tx, ti_id)
         held = hold(tx, ti_id)
@@ -33,21 +33,28 @@ class Clearing(Part):
         graph = self.graphs.get(tx, held.graph)
         reopen(tx, it.run_key, now)
         self._clear_one(tx, held, graph.task(it.task_id), now, keep_checkpoint=keep_checkpoint)
+        cleared = [again(tx, it.key)]
         for task_id in below(it.task_id, downstreams(graph.graph)) if downstream else ():
-            for other in _of_task(tx, it.run_key, task_id):
-                self._clear_one(tx, other, graph.task(task_id), now, keep_checkpoint=False)
-        return again(tx, it.key)
+            cleared += [
+                again(tx, other.instance.key)
+                for other in _of_task(tx, it.run_key, task_id)
+                if self._clear_one(tx, other, graph.task(task_id), now, keep_checkpoint=False) is Applied.NEW
+            ]
+        return cleared
 
-    def _clear_one(self, tx: Transaction, held: Held, task: TaskSpec, now: datetime, *, keep_checkpoint: bool) -> None:
+    def _clear_one(
+        self, tx: Transaction, held: Held, task: TaskSpec, now: datetime, *, keep_checkpoint: bool
+    ) -> Applied:
         it = held.instance
         event = Event.CLEAR_LINGERING if held.lingers else Event.CLEAR
         stays = held.lingers or it.state is TaskInstanceState.RUNNING
         sets = {} if stays else columns_of_next_try(it, task)
-        happen(tx, held, Turn(event, now, "cleared by hand", sets, {"keep_checkpoint": keep_checkpoint}))
+        applied = happen(tx, held, Turn(event, now, "cleared by hand", sets, {"keep_checkpoint": keep_checkpoint}))
         if not keep_checkpoint:
             tx.run("DELETE FROM checkpoints WHERE instance_key = ?", it.key)
             tx.run("UPDATE instances SET began_seq = 0, best_progress = NULL WHERE key = ?", it.key)
         tx.run("DELETE FROM questions WHERE instance_key = ?", it.key)
+        return applied
 
     @writes
     def clear_run(self, tx: Transaction, dag_id: str, run_id: str, now: datetime) -> Run:

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from protocol.flows import FlowGraph
-from server.filters import InstanceFilter, RunFilter
+from server.filters import WHOLE, InstanceFilter, RunFilter, Tail
 from server.records import Attempt, Event, Instance, Run
 from server.sql.part import Part
 from server.sql.rows import (
@@ -200,12 +200,36 @@ class Looking(Part):
         return None if row is None else attempt(row, current=False)
 
     @reads
-    def attempts(self, tx: Transaction, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[Attempt]:
-        """Give all attempts of an instance, oldest first, the current one last."""
+    def attempts(
+        self, tx: Transaction, dag_id: str, run_id: str, task_id: str, map_index: int = -1, *, tail: Tail = WHOLE
+    ) -> list[Attempt]:
+        """Give the last attempts of an instance but so many, oldest first, the current one last."""
         name = (dag_id, run_id, task_id, map_index)
-        archived = tx.rows(f"SELECT {ATTEMPT} {_ARCHIVED} WHERE {_NAMED} ORDER BY a.archived, a.id", *name)
-        current = tx.rows(f"SELECT {_CURRENT} {FROM_INSTANCES} WHERE {_NAMED}", *name)
-        return [attempt(row, current=False) for row in archived] + [attempt(row, current=True) for row in current]
+        # Whatever is there has one current attempt, the newest.
+        current = [] if tail.offset else tx.rows(f"SELECT {_CURRENT} {FROM_INSTANCES} WHERE {_NAMED}", *name)
+        archived = tx.rows(
+            f"SELECT {ATTEMPT} {_ARCHIVED} WHERE {_NAMED} ORDER BY a.archived DESC, a.id DESC LIMIT ? OFFSET ?",
+            *name,
+            tail.limit - len(current),
+            max(tail.offset - 1, 0),
+        )
+        found = [attempt(row, current=False) for row in reversed(archived)]
+        return found + [attempt(row, current=True) for row in current]
+
+    @reads
+    def count_story(
+        self, tx: Transaction, dag_id: str, run_id: str, task_id: str, map_index: int = -1
+    ) -> tuple[int, int]:
+        """Give how many attempts an instance has had, and how many lines its story has."""
+        row = tx.row(
+            "SELECT (SELECT count(*) FROM attempts a WHERE a.instance_key = i.key), "
+            f"(SELECT count(*) FROM events e WHERE e.instance_key = i.key) {FROM_INSTANCES} WHERE {_NAMED}",
+            dag_id,
+            run_id,
+            task_id,
+            map_index,
+        )
+        return (0, 0) if row is None else (row[0] + 1, row[1])
 
     @reads
     def attempts_like(self, tx: Transaction, prefix: str, limit: int) -> list[Attempt]:
@@ -218,15 +242,20 @@ class Looking(Part):
         return found[:limit]
 
     @reads
-    def timeline(self, tx: Transaction, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[Event]:
-        """Give the story of an instance, oldest first."""
+    def timeline(
+        self, tx: Transaction, dag_id: str, run_id: str, task_id: str, map_index: int = -1, *, tail: Tail = WHOLE
+    ) -> list[Event]:
+        """Give the story of an instance, oldest first: the last lines of it but so many."""
         rows = tx.rows(
             "SELECT e.id, e.attempt_id, e.try_number, e.at, e.what, e.why, e.detail FROM events e "
-            f"JOIN instances i ON i.key = e.instance_key JOIN runs r ON r.key = i.run_key WHERE {_NAMED} ORDER BY e.id",
+            f"JOIN instances i ON i.key = e.instance_key JOIN runs r ON r.key = i.run_key WHERE {_NAMED} "
+            "ORDER BY e.id DESC LIMIT ? OFFSET ?",
             dag_id,
             run_id,
             task_id,
             map_index,
+            tail.limit,
+            tail.offset,
         )
         return [
             Event(
@@ -238,7 +267,7 @@ class Looking(Part):
                 why=row[5],
                 detail=unpack(row[6]),
             )
-            for row in rows
+            for row in reversed(rows)
         ]
 
     @reads

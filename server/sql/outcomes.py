@@ -113,7 +113,11 @@ class _Taking:
     def happen(self, event: Event, why: str, sets: Sets, **detail: Json) -> Applied:
         """Let it happen, and remember that it was told."""
         given = {name: value for name, value in detail.items() if value is not None}
-        return happen(self.tx, self.held, Turn(event, self.now, why, {"told": self.told, **sets}, given or None))
+        turn = Turn(event, self.now, why, {"told": self.told, **sets}, given or None)
+        applied = happen(self.tx, self.held, turn)
+        if applied is Applied.AGAIN:  # it was ended over its worker's head, as it has ended now by itself
+            let_go(self.tx, self.held, turn)
+        return applied
 
     def ended(self, outcome: Ended) -> Applied:
         """It is over."""
@@ -228,7 +232,6 @@ class _Taking:
 
     def terminated(self, outcome: ServerTerminated) -> Applied:
         """The worker stopped what it had been told to stop."""
-        let_go(self.tx, self.held, Turn(Event.TOLD_TERMINATED, self.now, "its worker stopped it"))
         sets = {
             "end_date": micros(outcome.end_date),
             "reason": _cut(outcome.reason),

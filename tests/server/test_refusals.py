@@ -1,12 +1,14 @@
 """What msgspec says of a body, in the words of the wire."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import pytest
 
 from protocol.http.instances import TIEnd
 from protocol.http.people import SubmitRun
+from protocol.messages.shape import Aware, Duration
+from protocol.values import seconds
 from server.refusals import fault_of
 
 
@@ -46,3 +48,26 @@ def test_a_fault_says_where(kind: type, body: bytes, type_: str, loc: list[str |
     fault = fault_of(raised.value, "body")
     assert (fault.type, fault.loc) == (type_, loc)
     assert fault.msg
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "advice"),
+    [
+        (Aware, "2026-11-20T10:00Z", "with seconds and an offset, such as 2026-11-20T10:00:00Z"),
+        (Aware, "2026-11-20T10:00:00", "end it with Z or an offset"),
+        (Duration, "P1W", "write P7D for P1W"),
+        (Duration, "P1M", "days for months and years"),
+        (Duration, "a week", "write it as PT300S or P1DT2H"),
+        (int, "1", ""),
+    ],
+)
+def test_a_time_that_is_written_otherwise_is_told_how(kind: Any, written: str, advice: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as raised:
+        msgspec.convert({"a": written}, dict[str, kind])
+    told = fault_of(raised.value, "body").msg
+    assert (advice in told, ": " in told) == (True, bool(advice))
+
+
+@pytest.mark.parametrize("written", ["P7D", "P1DT2H", "PT300S", "PT1H30M", 7.5])
+def test_what_airflow_s_client_sends_is_taken(written: str | float) -> None:
+    assert seconds(msgspec.convert(written, Duration)) > 0

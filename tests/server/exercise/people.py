@@ -1,6 +1,6 @@
 from protocol.states import TaskInstanceState as S
 from server.faults import Archived, Conflict, NotFound, Refused
-from server.outcomes import ServerTerminated
+from server.outcomes import Ended, ServerTerminated
 from server.records import Applied
 from tests.server.exercise.story import Story, raises, task
 
@@ -11,7 +11,7 @@ async def a_cleared_instance_runs_again_with_all_its_retries(story: Story) -> No
     await story.save(it, 1)
     await story.finish(it)
     assert await story.run_state() == "success"
-    cleared = await story.store.clear(it.id, story.now, keep_checkpoint=False)
+    [cleared] = await story.store.clear(it.id, story.now, keep_checkpoint=False)
     assert (cleared.state, cleared.try_number, cleared.max_tries) == (S.SCHEDULED, 2, 3)
     assert await story.run_state() == "running"
     await story.tick()
@@ -42,7 +42,10 @@ async def clearing_may_go_down(story: Story) -> None:
         by_name[each.instance.task_id] = (await story.start(each.instance)).instance
     await story.finish(by_name["a"], S.FAILED)
     await story.finish(by_name["x"])
-    await story.store.clear(by_name["a"].id, story.now, keep_checkpoint=False, downstream=True)
+    cleared = await story.store.clear(by_name["a"].id, story.now, keep_checkpoint=False, downstream=True)
+    assert [(it.task_id, it.state) for it in cleared] == [(name, S.SCHEDULED) for name in "abc"]
+    again = await story.store.clear(cleared[0].id, story.now, keep_checkpoint=False, downstream=True)
+    assert [it.task_id for it in again] == ["a"]
     await story.tick()
     assert await story.states() == {"a": "queued", "b": "scheduled", "c": "scheduled", "x": "success"}
 
@@ -50,7 +53,7 @@ async def clearing_may_go_down(story: Story) -> None:
 async def a_running_instance_is_stopped_before_it_begins_again(story: Story) -> None:
     await story.submit(task(retries=1))
     it = await story.running()
-    cleared = await story.store.clear(it.id, story.now, keep_checkpoint=False)
+    [cleared] = await story.store.clear(it.id, story.now, keep_checkpoint=False)
     assert (cleared.state, cleared.id) == (S.RESTARTING, it.id)
     assert await story.claim() == []
     with raises(Conflict, "not_running"):
@@ -128,20 +131,27 @@ async def a_kill_ends_it_in_any_unfinished_state(story: Story) -> None:
 
 async def what_is_killed_keeps_its_slot_until_its_process_is_gone(story: Story) -> None:
     await story.store.set_pool("small", 1)
-    await story.submit(*[task(name, pool="small") for name in "abc"])
-    for end in ("told", "lease"):
+    await story.submit(*[task(name, pool="small") for name in "abcd"])
+    for end in ("told", "its own", "lease"):
         it = await story.running()
         assert (await story.store.kill(it.id, story.now, reason="test")).state is S.FAILED
         assert await story.claim() == []
         seen = story.store.work_seen(["default"])
         if end == "told":
             assert await story.finish(it, ServerTerminated(end_date=story.now)) is Applied.AGAIN
+        elif end == "its own":  # it failed by itself before its worker heard of the kill
+            assert await story.finish(it, S.FAILED) is Applied.AGAIN
         else:
             story.later(31)
             await story.tick()
         assert await story.store.wait_for_work(["default"], seen, 20)
         assert (await story.told(it.task_id))[-1] == "gone"
     assert [pool.used for pool in await story.store.pools()] == [0]
+    late = await story.running()
+    await story.store.kill(late.id, story.now, reason="test")
+    with raises(Conflict, "invalid_state"):
+        await story.store.finish(late.id, Ended(state=S.FAILED, end_date=story.now), story.now, fence=late.fence - 1)
+    assert [pool.used for pool in await story.store.pools()] == [1]
 
 
 async def what_is_killed_and_cleared_begins_when_its_process_is_gone(story: Story) -> None:
@@ -149,7 +159,7 @@ async def what_is_killed_and_cleared_begins_when_its_process_is_gone(story: Stor
     it = await story.running()
     await story.store.kill(it.id, story.now, reason="test")
     assert (await story.store.mark(it.id, "skipped", story.now)).due is not None
-    assert (await story.store.clear(it.id, story.now, keep_checkpoint=False)).state is S.RESTARTING
+    assert (await story.store.clear(it.id, story.now, keep_checkpoint=False))[0].state is S.RESTARTING
     await story.tick()
     assert await story.claim() == []
     story.later(31)

@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import msgspec
@@ -91,7 +92,10 @@ def test_people_act(server: Live, worker: Any, flow: Path) -> None:
     ti = f"{run}/extract"
     first = claimed(server, flow)
     assert rows(worker("kill", ti, "--reason", "it hangs")) == [[f"{ti} failed"]]
-    assert rows(worker("clear", ti, "--keep-checkpoint", "--downstream")) == [[f"{ti} restarting"]]
+    dag_id, _, run_id = run.partition("/")
+    server.people("GET", f"/flows/{dag_id}/runs/{quote(run_id)}", params={"wait_s": 20})
+    cleared = rows(worker("clear", ti, "--keep-checkpoint", "--downstream"))
+    assert cleared == [[f"{ti} restarting"], [f"{run}/train scheduled"]]
     assert first.end("server_terminated").status_code == 204
     second = claimed(server, flow)
     assert second.id != first.id
@@ -99,7 +103,7 @@ def test_people_act(server: Live, worker: Any, flow: Path) -> None:
     assert msgspec.json.decode(worker("mark", ti, "success", "--json").stdout)["instances"][0]["state"] == "success"
     refused = worker("resume", ti)
     assert (refused.returncode, f"(409); `worker why {ti}` says how" in refused.stderr) == (2, True)
-    again = worker("submit", str(flow), "--run-id", run.partition("/")[2])
+    again = worker("submit", str(flow), "--run-id", run_id)
     assert (again.returncode, "another --run-id" in again.stderr) == (2, True)
     assert worker("ps", "--server", f"{server.url}/execution").returncode == 0
 
@@ -137,7 +141,15 @@ def test_why_says_saves_in_a_row_once(server: Live, worker: Any, flow: Path) -> 
         attempt.own("PUT", "checkpoint", json={"data": number, "progress": number})
     saves = [row for row in rows(worker("why", ti)) if "checkpoint" in row]
     assert [row[3:] for row in saves] == [["records 1 to 5", "seq=5 progress=4.0"]]
-    assert len(msgspec.json.decode(worker("why", ti, "--json").stdout)["events"]) > len(saves) + 4
+    whole = worker("why", ti, "--json")
+    events = msgspec.json.decode(whole.stdout)["events"]
+    assert (len(events) > len(saves) + 4, whole.stderr) == (True, "")
+    last = worker("why", ti, "--json", "--limit", "3")
+    assert msgspec.json.decode(last.stdout)["events"] == events[-3:]
+    assert last.stderr == f"these are 3 of {len(events)} events; --offset 3 gives older ones\n"
+    older = worker("why", ti, "--json", "--offset", "3")
+    assert msgspec.json.decode(older.stdout)["events"] == events[:-3]
+    assert older.stderr == f"these are 0 of 1 attempts and {len(events) - 3} of {len(events)} events\n"
 
 
 def test_why_says_which_queue_it_waits_in_and_who_asks_there(server: Live, worker: Any, flow: Path) -> None:

@@ -80,7 +80,14 @@ def test_a_killed_attempt_is_told_at_its_next_heartbeat(server: Live) -> None:
 def test_what_ended_is_cleared_and_runs_again(server: Live) -> None:
     attempt = server.attempt(ONE, {"task_id": "b", "upstreams": ["a"]})
     attempt.end("failed")
+    where = f"/flows/{attempt.ti['dag_id']}/runs/{attempt.ti['run_id']}"
+    assert server.people("GET", where, params={"wait_s": 20}).json()["counts"] == {"failed": 1, "upstream_failed": 1}
     cleared = server.people("POST", f"/task-instances/{attempt.id}/clear", json={"downstream": True})
+    assert [(each["task_id"], each["state"]) for each in cleared.json()["instances"]] == [
+        ("a", "scheduled"),
+        ("b", "scheduled"),
+    ]
+    assert cleared.json()["total"] == 2
     assert cleared.status_code == 200, cleared.text
     second = server.claim(attempt.ti["dag_id"])[0]
     assert second.id != attempt.id
@@ -90,6 +97,32 @@ def test_what_ended_is_cleared_and_runs_again(server: Live) -> None:
     assert story["instance"]["id"] == second.id
     assert {"what", "why", "at", "attempt", "try_number", "detail"} == story["events"][0].keys()
     assert server.people("GET", f"/task-instances/{attempt.id}").json()["state"] == "failed"
+
+
+def test_of_a_long_story_the_last_is_told_and_the_rest_when_it_is_asked_for(server: Live) -> None:
+    attempt = server.attempt(ONE)
+    for number in range(7):
+        attempt.own("POST", "remark", json={"why": f"remark {number}"})
+    where = f"/task-instances/{attempt.id}/timeline"
+    whole = server.people("GET", where).json()
+    total = whole["total_events"]
+    assert (total, whole["total_attempts"]) == (len(whole["events"]), 1)
+    pages = [server.people("GET", where, params={"limit": 4, "offset": at}).json() for at in range(0, total, 4)]
+    assert [len(page["events"]) for page in pages[:2]] == [4, 4]
+    assert [page["total_events"] for page in pages] == [total] * len(pages)
+    assert [len(page["attempts"]) for page in pages] == [1] + [0] * (len(pages) - 1)
+    assert [event for page in reversed(pages) for event in page["events"]] == whole["events"]
+
+
+def test_what_is_very_much_is_cleared_whole_and_listed_in_part(server: Live) -> None:
+    attempt = server.attempt(ONE, {"task_id": "b", "map_over": "a", "upstreams": ["a"]})
+    many = 1200
+    attempt.ask("POST", attempt.xcom(), json=list(range(many)), params={"mapped_length": many})
+    attempt.end("success")
+    server.claim(attempt.ti["dag_id"], 1)
+    cleared = server.people("POST", f"/task-instances/{attempt.id}/clear", json={"downstream": True}).json()
+    assert (len(cleared["instances"]), cleared["total"]) == (1000, 1 + many)
+    assert [each["task_id"] for each in cleared["instances"][:2]] == ["a", "b"]
 
 
 @pytest.mark.parametrize(("keep", "found"), [(True, {"step": 7}), (False, None)])
