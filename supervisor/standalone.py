@@ -6,6 +6,10 @@ the order of stopping is ours: a worker that can no longer reach its server coul
 The order holds even when we are killed and can say nothing any more. Each program ends when the pipe that it was given
 does (`--while-fd`), and whoever holds the other end of that pipe needs the program: we, and those started after it. So
 the worker drains and reports, and the server, which it holds, ends after it.
+
+A program may have been asked to end by somebody else: `worker drain` asks the worker itself. Of a part that may be
+asked so (`done`), an end with 0 says that it did what it was asked: then the others are stopped, and nothing has
+failed.
 """
 
 import asyncio
@@ -21,6 +25,7 @@ from msgspec import Struct
 READY_S = 60.0
 READY = "ready"
 """What is told when all are."""
+DRAINED = "the worker was drained and has ended; the server is stopped too"
 
 
 class Part(Struct, frozen=True):
@@ -30,6 +35,8 @@ class Part(Struct, frozen=True):
     argv: tuple[str, ...]
     stop_s: float = 40.0
     """How long it may take to end after SIGTERM; its own graces fit into it."""
+    done: str | None = None
+    """What is told when it ends with 0, asked by somebody else; None where nobody else has a reason to ask."""
 
 
 class PartFailed(Exception):
@@ -112,9 +119,14 @@ class Standalone:
         done, _ = await asyncio.wait({*waits, stop}, return_when=asyncio.FIRST_COMPLETED)
         for each in (*waits, stop):
             each.cancel()
-        failed = next((waits[each] for each in waits if each in done), None)
-        if failed is not None and not self._stopping.is_set():
-            raise PartFailed(f"{failed.name} ended although nobody asked it to")
+        if self._stopping.is_set():
+            return
+        ended = [(part, each.result()) for each, part in waits.items() if each in done]
+        for part, code in ended:
+            if code or part.done is None:
+                raise PartFailed(f"{part.name} ended with {code} although nobody asked it to")
+        for part, _ in ended:
+            self._tell(f"{part.done}")
 
     async def _stop_all(self) -> None:
         self._stopping.set()
@@ -152,5 +164,5 @@ def parts_of(python: str, state_dir: Path, port: int, worker: Sequence[str]) -> 
     home = str(state_dir)
     return [
         Part("server", (*program, "server", "--home", home, "--port", str(port))),
-        Part("worker", (*program, "run", "--state-dir", home, *worker)),
+        Part("worker", (*program, "run", "--state-dir", home, *worker), done=DRAINED),
     ]

@@ -32,7 +32,8 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     The flows in FLOW.py are checked and listed with how to submit them; children find the file imported, and when it
     changes it is imported anew.
 
-    Exit codes: 0 stopped as asked; 1 one of them failed; 2 the call could not be carried out.
+    Exit codes: 0 stopped as asked, or the worker was drained (`worker drain`) and told everything; 1 one of them
+    failed, or ended unasked; 2 the call could not be carried out.
     """
     settings = loaded(config, {"worker.state_dir": state_dir, "worker.slots": slots}, show=False).settings
     given = {"--slots": slots, "--queues": queues, "--config": config}

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from supervisor.standalone import Part, PartFailed, Standalone, parts_of
 from tests.system.world import play
@@ -86,9 +87,33 @@ def test_one_that_ends_unasked_ends_the_others(tmp_path: Path) -> None:
         await running
 
     (tmp_path / "log").touch()
-    with pytest.raises(PartFailed, match="p0 ended although nobody asked it to"):
+    with pytest.raises(PartFailed, match="p0 ended with 0 although nobody asked it to"):
         play(scenario())
     assert log(tmp_path)[-1] == "stop p1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_one_that_somebody_else_may_ask_ends_the_others_in_peace_when_it_did_what_it_was_asked(
+    tmp_path: Path, number: int
+) -> None:
+    told: list[str] = []
+
+    async def scenario() -> None:
+        first, second = parts(tmp_path, "good", "good")
+        standalone = Standalone([first, structs.replace(second, done="p1 is done")], told.append)
+        running = asyncio.ensure_future(standalone.run())
+        while "ready" not in told:
+            await asyncio.wait([running], timeout=0.01)
+        standalone._running[1][1].send_signal(number)  # noqa: SLF001 - whom to end
+        await running
+
+    if number == signal.SIGTERM:
+        play(scenario())
+        assert told == ["ready", "p1 is done"]
+    else:
+        with pytest.raises(PartFailed, match="p1 ended with -9 although nobody asked it to"):
+            play(scenario())
+    assert log(tmp_path)[-1] == "stop p0"
 
 
 def test_one_that_does_not_stop_is_killed(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`worker up`, as a process: what it starts ends with it, however it ends."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -95,6 +96,27 @@ def test_it_lists_the_flows_of_a_file_and_how_to_submit_them(tmp_path: Path) -> 
     lines, code = play(scenario())
     assert "up: worker submit flows.py:first --wait" in lines
     assert "up: worker submit flows.py:second --param n=… --wait" in lines
+    assert code == 0
+
+
+def test_a_drain_ends_it_calmly(tmp_path: Path) -> None:
+    async def scenario() -> tuple[str, str, int | None]:
+        process = await up(tmp_path)
+        await said(process, "up: ready")
+        home = str(tmp_path / "home")
+        drain = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "supervisor", "drain", "--state-dir", home, "--wait", "40", "--json", stdout=PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        out, _ = await drain.communicate()
+        assert drain.returncode == 0
+        _, err = await process.communicate()
+        return out.decode(), err.decode(), process.returncode
+
+    out, err, code = play(scenario())
+    assert json.loads(out)["workers"][0]["ended"]
+    assert "up: the worker was drained and has ended; the server is stopped too" in err
+    assert "nobody asked" not in err
     assert code == 0
 
 
