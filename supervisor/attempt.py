@@ -244,7 +244,7 @@ class Attempt:
     async def _spawn(self) -> None:
         try:
             plan = self._plan = await planned(self._order, self, self._server.context, self._folder)
-            child = self._child = await self._office.keeper.spawn(request_of(self._order, plan))
+            child = self._child = await self._office.keeper.spawn(request_of(self._order, plan, self._core))
             slate = self._page.spawned(child, facts_of(self._order, self._began, self._pid, self._folder))
         except HeldForChangeError as change:
             await self.speak(CheckpointTask(datetime.now(UTC), hold=str(change)))

@@ -8,7 +8,7 @@ from msgspec import Struct, field, structs
 from protocol.http.workloads import AttemptPolicy, ExecuteTask
 from protocol.messages.startup import TIRunContext
 from supervisor import runtimes
-from supervisor.adopting import Facts
+from supervisor.adopting import Facts, alone_until
 from supervisor.answers.desk import Desk
 from supervisor.api import Client
 from supervisor.arguments import resolve
@@ -19,6 +19,7 @@ from supervisor.journal_writer import Journal
 from supervisor.keeper.children import Child
 from supervisor.keeper.client import KeeperClient
 from supervisor.keeper.link import Kind, Limits, SpawnRequest
+from supervisor.lifecycle import Lifecycle
 from supervisor.logs import LogPump
 from supervisor.notes import Notes
 from supervisor.pages import Page, Title
@@ -185,11 +186,11 @@ def _name(part: str) -> str:
     return quoted if len(quoted) <= NAME_CAP else quoted[:NAME_CAP]
 
 
-def request_of(order: Order, plan: runtimes.SpawnPlan) -> SpawnRequest:
+def request_of(order: Order, plan: runtimes.SpawnPlan, core: Lifecycle) -> SpawnRequest:
     """Give what the keeper is asked."""
     kind = Kind.PYTHON if plan.forks else Kind.EXEC
     ti_id = str(order.workload.ti.id)
-    return SpawnRequest(ti_id, kind, plan.argv, dict(plan.env), plan.cwd, plan.frames, order.limits)
+    return SpawnRequest(ti_id, kind, plan.argv, dict(plan.env), plan.cwd, plan.frames, order.limits, alone_until(core))
 
 
 def folder_of(order: Order, notes: Notes) -> Folder | None:

@@ -1,6 +1,8 @@
 """What one attempt leaves for who comes after its supervisor: in the journal, and on its slate.
 
-Without a journal (`worker exec`) nothing is left, because nobody comes: the slate is then only the channel's.
+Without a journal (`worker exec`) nothing is left, because nobody comes. But the tenure is noted there too: the keeper
+is to end a child whose supervisor was stopped itself, or hangs, before its lease ends and another may begin
+elsewhere.
 
 Little is written of an attempt whose end is told at once: that it began, its outcome, and that it is settled. Only the
 outcome waits for the disk; the others ride along. So an attempt that has just begun may not be in the journal when its
@@ -113,12 +115,13 @@ class Page:
 
     def remember(self, core: Lifecycle) -> None:
         """Note what the core knows, before it is acted on. How the process ended, its keeper tells whoever asks."""
-        if self._slate is None or self._journal is None or not is_worth_remembering(core):
+        if self._slate is None or not is_worth_remembering(core):
             return
         until = alone_until(core)
         if until is not None:
             self._slate.hold(*until)
-        self._slate.remember(remembered(core))
+        if self._journal is not None:
+            self._slate.remember(remembered(core))
 
     def hides(self, secrets: Collection[str]) -> None:
         """Note what is masked in the log."""

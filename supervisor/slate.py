@@ -44,10 +44,15 @@ _WORD = struct.Struct("Q")
 _TWO = struct.Struct("dd")
 
 
-def blank() -> int:
-    """Make one: its fd. Called in the keeper, for each child."""
+def blank(tenure: tuple[float, float] | None = None) -> int:
+    """Make one: its fd. Called in the keeper, for each child.
+
+    One that the server let run before it was started has a tenure from its first instruction on.
+    """
     fd = os.memfd_create("slate")
     os.ftruncate(fd, _SAID)
+    if tenure is not None:
+        os.pwrite(fd, _TWO.pack(*tenure), _TENURE)
     os.lseek(fd, _SAID, os.SEEK_SET)
     return fd
 

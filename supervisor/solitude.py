@@ -10,9 +10,10 @@ keeper's own grace, twice.
 A supervisor may also be there and do nothing: it was stopped (SIGSTOP), or hangs. So while a keeper serves, it kills
 whoever is past the second moment, and asks nobody before it.
 
-A keeper that nobody can find (it has no door), or that is told to end, stops all its children at once (`LEAVING`):
-SIGTERM, the grace, SIGKILL. What ended while it was alone is kept for the next supervisor until `LINGER_S` after the
-last tenure; then the server has given those attempts up, and the keeper ends.
+A keeper that nobody can find (it has no door: `worker exec`), or that is told to end, stops all its children at once
+(`LEAVING`): SIGTERM, the grace or what the tenure leaves of it, SIGKILL. What ended while it was alone is kept for
+the next supervisor until `LINGER_S` after the last tenure; then the server has given those attempts up, and the
+keeper ends.
 """
 
 import math
@@ -129,7 +130,8 @@ class Solitude:
 
     def _span(self, tenure: Tenure) -> tuple[float, float]:
         if self.state is State.LEAVING:
-            return self._since, self._since + self._grace_s
+            gone_by = self._since + self._grace_s
+            return self._since, gone_by if tenure is None else min(gone_by, tenure[1])
         if tenure is None:
             return self._since + self._grace_s, self._since + 2 * self._grace_s
         return tenure

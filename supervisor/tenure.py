@@ -8,6 +8,12 @@ and its last signal falls a margin before the end: for the kernel, for a busy ma
 What an author or an operator may choose is what happens before that (`Outage`): begin to stop after so many seconds of
 silence, with little patience or with enough for a checkpoint. Only `keep` goes past the end of the lease: it is for a
 task that may run twice, or whose server, when it is away, is away for everybody.
+
+Whoever may be stopped itself (SIGSTOP) cannot keep to that alone, so the moments are noted on the attempt's slate for
+its keeper, which kills whom its supervisor did not (`solitude`). This holds for `worker run` and `worker exec` alike.
+What differs is a supervisor that is killed: `run` has a successor, so its children go on as long as their tenure
+allows; `exec` has none, so its keeper stops the child at once, and is gone with it by the end of the tenure at the
+latest.
 """
 
 from typing import Annotated

@@ -81,6 +81,8 @@ class SpawnRequest(msgspec.Struct, frozen=True, array_like=True):
     frames: bool = True
     """Whether it gets a channel for frames on fd 3 and one for log lines on fd 4. On fd 5 each has its leash."""
     limits: Limits = Limits()
+    tenure: tuple[float, float] | None = None
+    """Until when it may run alone, where it is allowed to run before it is started: its slate begins with that."""
 
 
 class Charge(msgspec.Struct, frozen=True):

@@ -48,11 +48,11 @@ class Channels:
         self.ours: dict[str, int] = {}
         self.theirs: dict[str, int] = {}
 
-    def make(self, *, frames: bool, report: bool) -> None:
+    def make(self, *, frames: bool, report: bool, tenure: tuple[float, float] | None = None) -> None:
         """Make them all. Pipes where one direction is enough: they cost both sides less than sockets."""
         for name in ("stdout", "stderr", *(("logs",) if frames else ()), *(("report",) if report else ())):
             self.ours[name], self.theirs[name] = os.pipe2(os.O_CLOEXEC)
-        self.ours["slate"] = blank()
+        self.ours["slate"] = blank(tenure)
         if frames:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             self.ours["frames"], self.theirs["frames"] = ours.detach(), theirs.detach()
@@ -129,7 +129,7 @@ def _forked(spawn: Spawn, workshop: Workshop, undo: list[Undo]) -> Leader:
     undo.append((_close, channels.ours))
     try:
         home = workshop.home if is_quick(request, workshop.home) else None
-        channels.make(frames=request.frames, report=home is None)
+        channels.make(frames=request.frames, report=home is None, tenure=request.tenure)
         channels.theirs["leash"] = workshop.leash.end()
         ends = Ends(stdin=workshop.nowhere, **channels.theirs)
         ground = Ground(ends, tmpdir, group, workshop.start)

@@ -180,7 +180,9 @@ class Client:
         if request.attempt in self.children or request.attempt in self.keeper.children:
             raise SpawnError(f"attempt {request.attempt} runs already")
         process = self._machine.start(request)
-        kept = self.keeper.children[request.attempt] = Kept(process, request.kind, request.frames, blank())
+        kept = self.keeper.children[request.attempt] = Kept(
+            process, request.kind, request.frames, blank(request.tenure)
+        )
         if process.ours is not None:
             process.ours.holders.add(self.keeper)
         child = self._know(self.keeper, kept, request)

@@ -67,3 +67,15 @@ def test_one_that_nobody_can_find_stops_all_at_once() -> None:
         assert solitude.orders([("a", (1e6, 2e6))], 110.0) == ([Order("a", KILL)], 111.0)
         solitude.handle(Event.CAME, 111.0)
         assert solitude.state is State.LEAVING
+
+
+def test_one_that_leaves_gives_no_grace_beyond_the_tenure() -> None:
+    solitude = Solitude(grace_s=10.0)
+    solitude.handle(Event.DESERTED, 100.0)
+    children: list[tuple[str, Tenure]] = [("late", (90.0, 104.0)), ("over", (80.0, 99.0)), ("new", None)]
+    orders, again = solitude.orders(children, 100.0)
+    assert orders == [Order("late", TERM), Order("over", TERM), Order("new", TERM)]
+    assert again == 99.0
+    assert solitude.orders(children, 100.0)[0] == [Order("over", KILL)]
+    assert solitude.orders(children, 104.0)[0] == [Order("late", KILL), Order("over", KILL)]
+    assert solitude.orders(children, 110.0)[0] == [Order("late", KILL), Order("over", KILL), Order("new", KILL)]

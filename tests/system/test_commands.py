@@ -16,7 +16,8 @@ from bench.minimal_api import Answer, Call, MinimalApi
 from tests.architecture.layout import ROOT
 from tests.supervisor.test_sources import envelope
 from tests.system.leaving import note
-from tests.system.world import ENTRY, on, play
+from tests.system.test_up import ended
+from tests.system.world import ENTRY, measured, on, play
 
 pytestmark = pytest.mark.slow
 
@@ -115,6 +116,37 @@ def test_exec_exits_2_when_it_cannot_be_carried_out(tmp_path: Path, arguments: l
         return await output(await worker(tmp_path, "exec", *arguments))
 
     assert play(scenario())[0] == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_the_child_of_an_exec_that_cannot_act_is_gone_before_its_lease_ends(tmp_path: Path, number: int) -> None:
+    """Whatever it ignores: its keeper knows the tenure. Who is stopped wakes up late, and finds it gone."""
+    lease_s = 3.0
+
+    async def scenario() -> tuple[float, int]:
+        api = MinimalApi()
+        url = await api.start()
+        pid = tmp_path / "pid"
+        os.mkfifo(pid)
+        script = f"trap '' TERM; echo $$ >{pid}; while :; do sleep 0.05; done"
+        given = workload(api, command=["sh", "-c", script], **PLAIN) | {"lease": {"seconds": lease_s, "fence": 1}}
+        text = msgspec.json.encode(given).decode()
+        process = await worker(tmp_path, "exec", "--json-string", text, "--api", url, TASKHAND_LIMITS_HEARTBEAT_S="0.1")
+        child = os.pidfd_open(int(await asyncio.to_thread(pid.read_text)))
+        process.send_signal(number)
+        stopped = asyncio.get_running_loop().time()
+        await ended(child)
+        took = asyncio.get_running_loop().time() - stopped
+        if number == signal.SIGSTOP:
+            process.send_signal(signal.SIGCONT)
+        code, _, _ = await output(process)
+        await api.stop()
+        return took, code
+
+    took, code = play(scenario())
+    measured(f"{signal.Signals(number).name}: the child was gone after {took:.2f} s, with a lease of {lease_s:g} s")
+    assert took < lease_s
+    assert code == (0 if number == signal.SIGSTOP else -signal.SIGKILL)
 
 
 def test_exec_takes_a_file_too(tmp_path: Path) -> None:
