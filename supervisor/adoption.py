@@ -19,7 +19,7 @@ from supervisor import runtimes
 from supervisor.adopting import Fate, Left, fate, read, recall
 from supervisor.attempt import Attempt
 from supervisor.journal import Entry, Story
-from supervisor.journal_writer import Journal
+from supervisor.journal_writer import Notebook
 from supervisor.keeper.children import Child
 from supervisor.keeper.link import Scope
 from supervisor.machines import Child as Place
@@ -156,7 +156,7 @@ def _let_go(office: Office, found: Found) -> None:
             os.close(fd)
 
 
-def _same_server(journal: Journal | None, story: Story, entry: Entry | None) -> bool:
+def _same_server(journal: Notebook | None, story: Story, entry: Entry | None) -> bool:
     """Whether its token is for the server that we speak to: it is shown to no other."""
     if journal is None or entry is None or entry.began is None:
         return True

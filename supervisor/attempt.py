@@ -110,6 +110,11 @@ class Attempt:
     def _begin(self) -> None:
         self._fire(ev.Begun())
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it runs: all that is left is to ask the server, or to tell it."""
+        return self._child is None or self.released.done()
+
     def stop(self, reason: StopReason, grace_s: float | None = None) -> None:
         """Have it end, with this reason. A second, shorter stop shortens the first one's patience."""
         if not self._core.finished:
@@ -371,7 +376,7 @@ class Attempt:
         ending = None if self._child is None else await self._child.wait_for(REAP_S)
         if self._talk is not None:
             await self._talk.wait()
-        record = self._record(ending)
+        record = self.record(ending)
         if self.extended and ending is not None and record.outcome is Outcome.SERVER_TERMINATED:
             await self._server.gone()
         self.rhythm.ended(self._loop.time())
@@ -385,15 +390,13 @@ class Attempt:
         await self.notes.close(begun=record.outcome is not Outcome.NOT_STARTED)
         return record
 
-    def _record(self, ending: Ending | None) -> Record:
-        talk = self._talk
-        return record_of(
-            self._order.workload.ti,
-            self._core,
-            ending,
-            why_of(self._core, self._child, self._why),
-            wall_s=round(self._loop.time() - self._began, 6),
-            questions=0 if talk is None else talk.asked,
-            frame_bytes=0 if talk is None else talk.bytes_in,
-            log_bytes=self._log.totals.read_bytes,
+    def record(self, ending: Ending | None = None) -> Record:
+        """Give its record, as far as it goes."""
+        talk, why = self._talk, why_of(self._core, self._child, self._why)
+        if ending is None and self._child is not None and self._child.ended.done():
+            ending = self._child.ended.result()
+        counted = (
+            {"questions": talk.asked, "frame_bytes": talk.bytes_in} if talk else {"questions": 0, "frame_bytes": 0}
         )
+        wall_s, read = round(self._loop.time() - self._began, 6), self._log.totals.read_bytes
+        return record_of(self._order.workload.ti, self._core, ending, why, wall_s=wall_s, log_bytes=read, **counted)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from supervisor.journal import NewerVersion, Story, scan
+from supervisor.journal import Began, NewerVersion, Opened, Scan, Story, scan
 
 SUFFIX = ".journal"
 LOCK = "lock"
+LEFT = "left"
+"""Beside the segments: what each `worker exec` could not tell (`owing`)."""
 
 
 class JournalError(Exception):
@@ -40,6 +42,8 @@ class Found(Struct):
     torn: int = 0
     """Bytes of tails that were cut: how a journal ends whose worker was killed."""
     damage: list[str] = msgspec.field(default_factory=list)
+    left: list[Path] = msgspec.field(default_factory=list)
+    """Files of those who hold no journal: to be removed when what they say is in this one."""
 
 
 def folder_of(state_dir: Path) -> Path:
@@ -166,9 +170,49 @@ class Folder:
             os.close(fd)
 
 
+def left_in(folder: Path) -> Path:
+    """Say where those leave what they owe who hold no journal."""
+    return folder / LEFT
+
+
 def read(folder: Path) -> Found:
-    """Read all segments of a folder in their order. Raises JournalError: a newer version, or what cannot be read."""
-    return read_disk(Folder(folder))
+    """Read all segments of a folder in their order, and what others left beside them.
+
+    Raises JournalError: a newer version, or what cannot be read.
+    """
+    found = read_disk(Folder(folder))
+    for file in sorted(left_in(folder).glob(f"*{SUFFIX}")):
+        _take_in(found, file)
+    return found
+
+
+def _take_in(found: Found, file: Path) -> None:
+    """Read a file of one session, which is given a number that no other has here."""
+    data, session = _readable(file), max(found.story.sessions, default=0) + 1
+    if data is None:
+        return  # a worker that began just now has taken it in
+    content = _scanned(data, 0, str(file))
+    for record in content.records:
+        renamed = isinstance(record, Opened | Began)
+        found.story.take(structs.replace(record, session=session) if renamed else record)
+    found.left.append(file)
+    found.damage += [f"{file}: {gap.length} damaged bytes at {gap.offset}" for gap in content.gaps]
+
+
+def _readable(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise JournalError(f"{file}: {error.strerror}") from error
+
+
+def _scanned(data: bytes, number: int, name: str) -> Scan:
+    try:
+        return scan(data, number)
+    except NewerVersion as newer:
+        raise JournalError(f"{name}: {newer}") from newer
 
 
 def read_disk(disk: Disk) -> Found:
@@ -178,13 +222,11 @@ def read_disk(disk: Disk) -> Found:
         name = f"{disk}/{segment_name(number)}"
         try:
             data = disk.content(number)
-            content = scan(data, number)
         except FileNotFoundError:
             continue  # a running worker has carried it into the next one
         except OSError as error:
             raise JournalError(f"{name}: {error.strerror}") from error
-        except NewerVersion as newer:
-            raise JournalError(f"{name}: {newer}") from newer
+        content = _scanned(data, number, name)
         for record in content.records:
             found.story.take(record)
         found.segments.append(number)

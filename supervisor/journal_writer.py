@@ -26,6 +26,19 @@ GROWTH = 4
 """How many times what it began with a segment may hold, at least: else one with much to carry would carry it always."""
 
 
+class Notebook(Protocol):
+    """Where an attempt writes what it owes: a journal, or what one keeps in mind that has no journal (`owing`)."""
+
+    opened: Opened
+    """Whose it is."""
+
+    def append(self, record: Note) -> None:
+        """Write it soon."""
+
+    async def commit(self, record: Note) -> bool:
+        """Write it, and come back when it is on the disk; False when it is not."""
+
+
 class Hand(Protocol):
     """Who does one thing after the other, beside the loop."""
 

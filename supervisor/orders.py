@@ -15,7 +15,7 @@ from supervisor.arguments import resolve
 from supervisor.deadlines import Limits as Deadlines
 from supervisor.events import Policy
 from supervisor.folders import Folder
-from supervisor.journal_writer import Journal
+from supervisor.journal_writer import Notebook
 from supervisor.keeper.children import Child
 from supervisor.keeper.client import KeeperClient
 from supervisor.keeper.link import Kind, Limits, SpawnRequest
@@ -54,8 +54,8 @@ class Office(Struct, frozen=True):
     """Whether logs reach the server."""
     held: tuple[Child, ...] = ()
     """The children of the supervisor before us, as their keepers hold them."""
-    journal: Journal | None = None
-    """Where outcomes are written down before they are told; a worker that carries out one workload has none."""
+    journal: Notebook | None = None
+    """Where outcomes are written down before they are told; of a worker that carries out one workload, kept in mind."""
 
     @property
     def host(self) -> tuple[str, str]:

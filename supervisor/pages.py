@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from supervisor.adopting import Facts, alone_until, inscription, is_worth_remembering, remembered
 from supervisor.journal import Began, Entry, Owed, Renewed, Saved, Settled, Spawned, Withdrawn
-from supervisor.journal_writer import Journal
+from supervisor.journal_writer import Notebook
 from supervisor.keeper.children import Child
 from supervisor.lifecycle import Lifecycle
 from supervisor.points import point
@@ -39,7 +39,7 @@ class Title(Struct, frozen=True):
 class Page:
     """One attempt's page."""
 
-    def __init__(self, journal: Journal | None, ti: bytes, title: Title | None = None) -> None:
+    def __init__(self, journal: Notebook | None, ti: bytes, title: Title | None = None) -> None:
         self._journal = journal
         self._ti = ti
         self._title = title
@@ -51,7 +51,7 @@ class Page:
         self._hidden = 0
 
     @classmethod
-    def found(cls, journal: Journal, entry: Entry, title: Title | None = None) -> "Page":
+    def found(cls, journal: Notebook, entry: Entry, title: Title | None = None) -> "Page":
         """Go on with the page of an attempt whose worker was killed."""
         page = cls(journal, entry.ti, title)
         page._open = True

@@ -12,8 +12,8 @@ from protocol.messages.startup import StartupDetails, TaskInstance, TIRunContext
 from supervisor.explaining import End, late, why
 from supervisor.keeper.children import Child, Ending
 from supervisor.lifecycle import Lifecycle
-from supervisor.machines import Report
-from supervisor.outcome import FailureKind, Outcome, kind_of, outcome_of
+from supervisor.machines import Lease, Report
+from supervisor.outcome import FailureKind, Outcome, Tell, Verdict, decide, kind_of, outcome_of
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -63,10 +63,20 @@ def status_of(child: Child) -> tuple[int | None, int | None, bool]:
     return exited.code, exited.signal, False
 
 
+NEVER_ASKED = Verdict("no leave to start", Outcome.NOT_STARTED, None, Tell.NOTHING)
+"""Of one that ended before the server had said that it may run: nothing of it has happened, and nothing is owed."""
+
+
+def verdict_of(core: Lifecycle) -> Verdict:
+    """Give the verdict of an attempt that is finished; of another, what it comes to if nothing more is heard."""
+    if core.verdict is not None:
+        return core.verdict
+    return NEVER_ASKED if core.lease in {Lease.UNASKED, Lease.ASKED} else decide(core.facts())
+
+
 def record_of(ti: WorkloadInstance, core: Lifecycle, ending: Ending | None, why: str, **counted: Any) -> Record:  # noqa: ANN401 - the record's own fields
-    """Give the record of an attempt that is finished."""
-    verdict = core.verdict
-    assert verdict is not None  # noqa: S101 - a finished attempt has one
+    """Give the record of an attempt."""
+    verdict = verdict_of(core)
     outcome = outcome_of(verdict, core.said)
     return Record(
         ti_id=ti.id,
@@ -134,8 +144,13 @@ def greeting(workload: ExecuteTask, context: TIRunContext, hostname: str, now: d
 
 def line_of(record: Record) -> dict[str, object]:
     """Give what `worker exec --json` prints."""
-    fields = structs.asdict(record)
+    fields = structs.asdict(record) | {"undelivered": is_owed(record)}
     return {name: fields[name] for name in LINE}
 
 
-LINE = ("ti_id", "outcome", "kind", "exit", "signal", "reported", "wall_s", "cpu_s", "max_rss")
+def is_owed(record: Record) -> bool:
+    """Whether the server is still to be told: it let it run, and has neither heard of its end nor given it up."""
+    return not record.reported and record.outcome not in {Outcome.NOT_STARTED, Outcome.SERVER_TERMINATED}
+
+
+LINE = ("ti_id", "outcome", "kind", "exit", "signal", "reported", "undelivered", "wall_s", "cpu_s", "max_rss")

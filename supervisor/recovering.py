@@ -240,6 +240,9 @@ async def books(settings: Settings, name: str, complain: Callable[[str], None]) 
             if settings.journal.on_fault == "drain":
                 raise
             complain(f"{error}; outcomes are told without it")
+        else:
+            for file in found.left:  # what it says is in the journal now, and on the disk
+                file.unlink(missing_ok=True)
         try:
             yield Books(journal, found)
         finally:

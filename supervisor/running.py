@@ -19,6 +19,7 @@ from msgspec import structs
 from protocol.http.workloads import ClaimRequest
 from supervisor.api import Client
 from supervisor.importing import uncollected
+from supervisor.journal_files import folder_of
 from supervisor.keeper.identity import GoneError, start_time
 from supervisor.opening import office
 from supervisor.records import Record
@@ -27,6 +28,7 @@ from supervisor.sources import ClaimSource, Source, StdinSource
 from supervisor.upgrading import arrived, replace
 
 if TYPE_CHECKING:
+    from supervisor.owing import Memo
     from supervisor.recovering import Books
     from supervisor.worker import Worker
 
@@ -71,27 +73,31 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
 
     The end of `while_fd` is a drain as well: whoever holds its other end wants a worker no longer, or was killed.
 
-    One that is given its only work (`exec`) keeps no journal: several may share a state directory, and whoever started
-    it knows by its exit code what was told.
+    One that is given its only work (`exec`) holds no journal: several may share a state directory. It keeps in mind
+    what it owes, and leaves what it could not tell to the next worker (`owing`).
     """
     name = identity(settings)[0]
     async with contextlib.AsyncExitStack() as stack:
+        asked = stack.enter_context(_signals())
         kept = None if source is not None else await stack.enter_async_context(_books(settings, name, on_fault))
         journal = None if kept is None else kept.journal
+        memo = None if source is None else stack.enter_context(_memo(settings, name, on_fault))
         opening = office(settings, on_fault, meanwhile=_import_worker, lasting=journal is not None)
-        opened = structs.replace(await stack.enter_async_context(opening), journal=journal)
+        opened = structs.replace(await stack.enter_async_context(opening), journal=journal or memo)
         from supervisor.worker import Worker  # noqa: PLC0415 - a hundred modules, imported while the keeper starts
 
         found = source or source_of(settings, opened.client, name, on_fault)
         owing = None if kept is None else kept.owing(opened, on_fault)
-        worker = Worker(opened, settings, found, on_record, on_fault, outbox=owing)
+        telling_s = None if memo is None else settings.graces.short_s
+        worker = Worker(opened, settings, found, on_record, on_fault, outbox=owing, telling_s=telling_s)
         if kept is not None and owing is not None:
             worker.adopt(kept.found.story, owing)
         if journal is not None and settings.journal.on_fault == "drain":
             journal.on_trouble = worker.drain
         if journal is not None and settings.worker.source != "stdin":
             stack.enter_context(_upgrades(worker, partial(replace, settings.state_dir, journal, opened, while_fd)))
-        with _signals(worker), _while(worker, while_fd), found_by(settings.state_dir, name):
+        asked.pass_on_to(worker.drain)
+        with _while(worker, while_fd), found_by(settings.state_dir, name):
             on_ready(name)
             await worker.run()
         _complain_of_refusal(worker)
@@ -132,17 +138,61 @@ def source_of(settings: Settings, client: Client, name: str, complain: Callable[
     return ClaimSource(client, settings.worker.token, request)
 
 
+class _Asked:
+    """Whether somebody wants us to end, before there is a worker that could be told."""
+
+    def __init__(self) -> None:
+        self._already = False
+        self._drain: Callable[[], None] | None = None
+
+    def hear(self) -> None:
+        """Somebody does."""
+        self._already = True
+        if self._drain is not None:
+            self._drain()
+
+    def pass_on_to(self, drain: Callable[[], None]) -> None:
+        """From now on this is who is told, also of what was asked before."""
+        self._drain = drain
+        if self._already:
+            drain()
+
+
 @contextlib.contextmanager
-def _signals(worker: "Worker") -> Iterator[None]:
-    """SIGTERM and SIGINT drain; a second one shortens patience, never accounting."""
-    loop = asyncio.get_running_loop()
+def _signals() -> Iterator[_Asked]:
+    """SIGTERM and SIGINT drain; a second one shortens patience, never accounting.
+
+    From the beginning on: one that came while a keeper starts would end us without a word.
+    """
+    loop, asked = asyncio.get_running_loop(), _Asked()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, worker.drain)
+        loop.add_signal_handler(number, asked.hear)
     try:
-        yield
+        yield asked
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _memo(settings: Settings, name: str, complain: Callable[[str], None]) -> "Iterator[Memo | None]":
+    """Leave what is owed at the end. None where settings want no journal."""
+    if not settings.journal.enabled:
+        yield None
+        return
+    from supervisor.owing import Memo  # noqa: PLC0415 - only for `exec`
+
+    memo = Memo(folder_of(settings.state_dir), name, settings.api.url)
+    try:
+        yield memo
+    finally:
+        try:
+            left = memo.leave()
+        except OSError as error:
+            complain(f"what could not be told cannot be left to the next worker either: {error.strerror}")
+        else:
+            for file in left:
+                complain(f"its outcome is in {file}; the next worker on {settings.state_dir} tells it (worker outbox)")
 
 
 @contextlib.contextmanager

@@ -1,9 +1,10 @@
 """The worker: a source, slots, and an attempt in each.
 
 It claims what it has slots for, and not more. A slot is free when its process is gone; that the server is still to be
-told is no reason to let a machine stand idle. A drain stops claiming and asks every attempt to stop, all at once, each
-with the task's grace; the worker ends when the last one has been told. A second drain shortens patience, and nothing
-else: what is owed to the server is told all the same.
+told is no reason to let a machine stand idle. A drain stops claiming and asks every attempt to stop, all at once,
+each with the task's grace; the worker ends when the last one has been told, or its own grace is over. With
+`telling_s` it waits only so long for a server that does not answer when nothing runs any more. A second drain
+shortens patience, and nothing else: what is owed to the server is told all the same.
 """
 
 import asyncio
@@ -50,6 +51,7 @@ class Worker:
         on_fault: Callable[[str], None] = lambda _: None,
         *,
         outbox: Outbox | None = None,
+        telling_s: float | None = None,
     ) -> None:
         self.attempts: dict[Attempt, asyncio.Task[None]] = {}
         self.undelivered = 0
@@ -62,8 +64,10 @@ class Worker:
         self._on_record = on_record
         self._on_fault = on_fault
         self._outbox = outbox
+        self._telling_s = telling_s
         self._delivering: set[asyncio.Task[None]] = set()
         self._busy = 0
+        self._free_since = 0.0
         self._room = asyncio.Event()
         self._draining = asyncio.Event()
         self._reason = StopReason.DRAIN
@@ -205,6 +209,7 @@ class Worker:
 
     def _freed(self, _: object) -> None:
         self._busy -= 1
+        self._free_since = asyncio.get_running_loop().time()
         self._room.set()
 
     async def _attend(self, attempt: Attempt) -> None:
@@ -220,6 +225,13 @@ class Worker:
             self._times.learn(attempt.rhythm)
             self.attempts.pop(attempt, None)
 
+    def _last(self, began: float) -> float:
+        """Say until when a drain waits that began then."""
+        last = max(began, self._ends or began) + self._settings.graces.worker_s
+        if self._telling_s is None or not all(attempt.idle for attempt in self.attempts):
+            return last
+        return min(last, max(began, self._free_since) + self._telling_s)
+
     async def _settle(self) -> None:
         """Wait for the attempts; in a drain, no longer than the worker's own grace."""
         began: float | None = None
@@ -227,12 +239,14 @@ class Worker:
         while self.attempts or self._delivering:
             if self.draining and began is None:
                 began = loop.time()
-            last = None if began is None else max(began, self._ends or began) + self._settings.graces.worker_s
-            left = None if last is None else last - loop.time()
+            left = None if began is None else self._last(began) - loop.time()
             if left is not None and left <= 0:
                 self.undelivered = len(self.attempts)
+                for attempt in self.attempts:
+                    self._on_record(attempt.record())
                 return
-            waiting = {*self.attempts.values(), *self._delivering}
+            running = [each.released for each in self.attempts if not each.released.done()]
+            waiting: set[asyncio.Future[Any]] = {*self.attempts.values(), *self._delivering, *running}
             drain = asyncio.ensure_future(self._draining.wait())
             await asyncio.wait(
                 waiting if self.draining else {*waiting, drain}, timeout=left, return_when="FIRST_COMPLETED"

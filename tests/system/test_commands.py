@@ -66,7 +66,18 @@ def executed(
 def test_exec_reports_whatever_the_outcome_is_and_exits_0(tmp_path: Path) -> None:
     code, line, api = executed(tmp_path, ["sh", "-c", "exit 5"])
     assert code == 0
-    assert list(line) == ["ti_id", "outcome", "kind", "exit", "signal", "reported", "wall_s", "cpu_s", "max_rss"]
+    assert list(line) == [
+        "ti_id",
+        "outcome",
+        "kind",
+        "exit",
+        "signal",
+        "reported",
+        "undelivered",
+        "wall_s",
+        "cpu_s",
+        "max_rss",
+    ]
     assert (line["outcome"], line["kind"], line["exit"], line["signal"]) == ("failed", "app", 5, None)
     assert line["reported"]
     assert line["max_rss"] > 0
@@ -107,15 +118,114 @@ def test_exec_exits_4_when_the_server_gives_it_up(tmp_path: Path) -> None:
 def test_exec_exits_5_when_the_outcome_cannot_be_reported(tmp_path: Path) -> None:
     refused = on("state", Answer(403, {"detail": "Invalid auth token"}))
     code, line, _ = executed(tmp_path, ["true"], refused)
-    assert (code, line["outcome"], line["reported"]) == (5, "success", False)
+    assert (code, line["outcome"], line["reported"], line["undelivered"]) == (5, "success", False, True)
 
 
 @pytest.mark.parametrize("arguments", [["--json-string", "{}"], [], ["--json-string", "x", "--json-path", "y"]])
 def test_exec_exits_2_when_it_cannot_be_carried_out(tmp_path: Path, arguments: list[str]) -> None:
     async def scenario() -> tuple[int, str, str]:
-        return await output(await worker(tmp_path, "exec", *arguments))
+        return await output(await worker(tmp_path, "exec", "--json", *arguments))
 
-    assert play(scenario())[0] == 2
+    code, out, err = play(scenario())
+    said = json.loads(out)
+    assert (code, said["ti_id"], said["outcome"], said["undelivered"]) == (2, None, None, False)
+    assert said["error"] in err
+
+
+async def owed_in(folder: Path) -> tuple[int, list[dict[str, Any]]]:
+    code, out, _ = await output(await worker(folder, "outbox", "--json"))
+    found: list[dict[str, Any]] = json.loads(out)["undelivered"]
+    return code, found
+
+
+def test_exec_ends_soon_when_nobody_answers_and_leaves_what_it_owes_to_the_next_worker(tmp_path: Path) -> None:
+    """Its grace is 30 s; what it waits for a server that is away, when its process is gone, is `short_s`."""
+
+    async def scenario() -> None:
+        api = MinimalApi()
+        url = await api.start()
+        begun = tmp_path / "begun"
+        os.mkfifo(begun)
+        given = workload(api, command=["sh", "-c", f"echo >{begun}; exec sleep 1000"], **PLAIN)
+        text, ti_id = msgspec.json.encode(given).decode(), given["ti"]["id"]
+        home = tmp_path / "home"
+        home.mkdir()
+        process = await worker(home, "exec", "--json", "--json-string", text, "--api", url, TASKHAND_GRACES_SHORT_S="1")
+        await asyncio.to_thread(begun.read_text)
+        await api.stop()
+        process.terminate()
+        stopped = asyncio.get_running_loop().time()
+        code, out, err = await output(process)
+        took = asyncio.get_running_loop().time() - stopped
+        (line,) = out.splitlines()
+        said = json.loads(line)
+        assert (code, said["ti_id"], said["outcome"]) == (5, ti_id, "up_for_reschedule"), err
+        assert (said["reported"], said["undelivered"], said["signal"]) == (False, True, signal.SIGTERM)
+        assert "(worker outbox)" in err
+        measured(f"exec ended {took:.2f} s after SIGTERM, with a server that was away")
+        assert took < 15.0
+        code, owed = await owed_in(home)
+        assert (code, [(each["ti_id"], each["state"]) for each in owed]) == (1, [(ti_id, "up_for_reschedule")])
+
+        await api.start()
+        successor = await worker(home, "run", "--api", url, **TOKEN)
+        await api.until(lambda api: ti_id in api.ends)
+        successor.terminate()
+        assert (await output(successor))[0] == 0
+        assert [end["state"] for end in api.ends[ti_id]] == ["up_for_reschedule"]
+        assert await owed_in(home) == (0, [])
+        assert not list((home / "journal" / "left").iterdir())
+        await api.stop()
+
+    play(scenario())
+
+
+def test_exec_that_nobody_lets_begin_ends_soon_and_owes_nothing(tmp_path: Path) -> None:
+    async def scenario() -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
+        api = MinimalApi()
+        url = await api.start()
+        await api.stop()
+        text = msgspec.json.encode(workload(api, command=["true"], **PLAIN)).decode()
+        process = await worker(
+            tmp_path, "exec", "--json", "--json-string", text, "--api", url, TASKHAND_GRACES_SHORT_S="1"
+        )
+        assert process.stderr is not None
+        while b"nobody answers" not in await process.stderr.readline():
+            pass
+        process.terminate()
+        code, out, _ = await output(process)
+        return code, json.loads(out), (await owed_in(tmp_path))[1]
+
+    code, said, owed = play(scenario())
+    assert (code, said["outcome"], said["reported"], said["undelivered"], owed) == (5, "not_started", False, False, [])
+
+
+def test_exec_that_is_stopped_while_it_starts_says_so(tmp_path: Path) -> None:
+    """However early the signal comes, once it listens: here in the moment in which its keeper's folder is made."""
+
+    async def scenario() -> tuple[int, dict[str, Any]]:
+        api = MinimalApi()
+        url = await api.start()
+        slow = tmp_path / "slow.py"
+        here, go = tmp_path / "here", tmp_path / "go"
+        os.mkfifo(here)
+        os.mkfifo(go)
+        (tmp_path / "home").mkdir()
+        slow.write_text(f"open({str(here)!r}, 'w').close()\nopen({str(go)!r}).close()\n")
+        text = msgspec.json.encode(workload(api, command=["true"], **PLAIN)).decode()
+        process = await worker(
+            tmp_path / "home", "exec", "--json", "--json-string", text, "--api", url, TASKHAND_KEEPER_PRELOAD=str(slow)
+        )
+        await asyncio.to_thread(here.read_text)
+        process.terminate()
+        await asyncio.to_thread(go.write_text, "")
+        code, out, _ = await output(process)
+        await api.stop()
+        return code, json.loads(out)
+
+    code, said = play(scenario())
+    assert (code, said["outcome"], said["undelivered"]) == (5, None, False)
+    assert "stopped before it could begin" in said["error"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
