@@ -20,6 +20,7 @@ import uvicorn
 from msgspec import Struct
 
 from server.app import application
+from server.connections import Bounds, descriptors, within
 from server.deck import Deck, Limits
 from server.filters import Retention
 from server.logbook import Logbook
@@ -31,6 +32,8 @@ from server.waiting import Closing
 
 YEAR_S = 365 * 86_400.0
 GRACE_S = 3
+UNREAD_MS = 60_000
+"""A peer that has not taken what was sent to it for so long is given up by the kernel. Connections inherit it."""
 
 
 class Serving(Struct, frozen=True, kw_only=True):
@@ -83,6 +86,8 @@ def serve(serving: Serving) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=75,
+        http=within(Bounds(connections=descriptors())),
+        ws="none",
     )
     server = Announcing(config, serving, url_of(listening), closing)
     server.run(sockets=[listening])
@@ -164,6 +169,7 @@ def listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
         listening.bind((host, port))
         listening.listen(2048)
     except OSError as error:
