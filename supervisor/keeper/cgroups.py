@@ -6,6 +6,8 @@ memory, pids and CPU hold for the tree as a whole. The group is worth having eve
 
 `prepare` is called by the supervisor, once, before the keeper starts. A group with processes of its own cannot give
 controllers to groups below it, so when ours refuses, we move into a leaf beside the attempts' groups and ask again.
+Not where ours is a unit of systemd, which starts the next worker in that very group, and could not: it would not be
+let in while an attempt has controllers there. `DelegateSubgroup=taskhand-supervisor` (systemd 254) is the leaf.
 """
 
 import contextlib
@@ -18,6 +20,7 @@ from supervisor.keeper.link import Limits
 
 _numbers = count(1)
 LEAF = "taskhand-supervisor"
+UNIT = ".service"
 CONTROLLERS = ("cpu", "memory", "pids")
 
 
@@ -146,6 +149,8 @@ def place_of_ours() -> Path | None:
 def _delegate(own: Path, place: Path) -> None:
     """Hand the controllers down both steps, moving ourselves into a leaf if we are in the way."""
     wanted = [name for name in CONTROLLERS if name in _controllers(own / "cgroup.controllers")]
+    if own.name.endswith(UNIT) and own_group() == own:
+        return
     if not _enable(own, wanted):
         leaf = own / LEAF
         with contextlib.suppress(OSError):
