@@ -52,5 +52,9 @@ class StoreFull(StoreBroken):
     """The database has no room. Nothing was written; what is asked again later may be."""
 
 
+class StoreLocked(StoreBroken):
+    """Another process has the database locked, for longer than is waited for. Nothing was written."""
+
+
 class NewerSchema(StoreBroken):
     """The database was written by a newer version, which this one must not touch."""

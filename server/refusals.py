@@ -17,7 +17,17 @@ from msgspec.structs import replace
 
 from protocol.http.errors import Fault
 from protocol.messages.shape import Json
-from server.faults import Archived, CallerError, Conflict, NotFound, Refused, StoreBroken, StoreError, StoreFull
+from server.faults import (
+    Archived,
+    CallerError,
+    Conflict,
+    NotFound,
+    Refused,
+    StoreBroken,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+)
 
 log = logging.getLogger("server")
 
@@ -101,10 +111,13 @@ def on_caller_error(_: Request[Any, Any, Any], error: CallerError) -> Response[b
     return _answer(status, {"reason": error.reason, "message": error.message, **error.detail})
 
 
+_WHAT_IT_DOES: dict[type[StoreError], str] = {StoreFull: "is full", StoreLocked: "is locked by another process"}
+
+
 def on_store_error(_: Request[Any, Any, Any], error: StoreError) -> Response[bytes]:
     """The database failed us: come again."""
     log.error("store: %s", error)
-    words = "is full" if isinstance(error, StoreFull) else "does not answer"
+    words = _WHAT_IT_DOES.get(type(error), "does not answer")
     detail = {"reason": "store_unavailable", "message": f"the server's database {words}"}
     return _answer(503, detail, {"retry-after": "1"})
 

@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple, cast
 
-from server.faults import Refused, StoreBroken, StoreError, StoreFull
+from server.faults import Refused, StoreBroken, StoreError, StoreFull, StoreLocked
 from server.sql.bell import Bell
 from server.sql.migrating import migrate, migrations
 from server.sql.transaction import R, Row, Value, Work
@@ -28,6 +28,8 @@ from server.sql.transaction import R, Row, Value, Work
 _WORDS = {"SERIAL_KEY": "INTEGER PRIMARY KEY", "UNREPEATED_KEY": "INTEGER PRIMARY KEY AUTOINCREMENT"}
 _TOGETHER = 128
 """At most so many share a commit: a bound on how long the first of them waits for the last."""
+_PATIENCE_S = 10.0
+"""For another process that has the file locked: a backup, a person with a shell. A worker asks again, for a lease."""
 
 
 class SqliteTransaction:
@@ -92,10 +94,13 @@ _Line = SimpleQueue["_Asked | None"]
 class SqliteDatabase:
     """A file."""
 
-    def __init__(self, path: Path, *, synchronous: str = "FULL", readers: int = 2) -> None:
+    def __init__(
+        self, path: Path, *, synchronous: str = "FULL", readers: int = 2, patience_s: float = _PATIENCE_S
+    ) -> None:
         self._path = path
         self._synchronous = synchronous
         self._readers = readers
+        self._patience_s = patience_s
         self._bell = Bell()
         self._writing: _Line = SimpleQueue()
         self._reading: _Line = SimpleQueue()
@@ -160,7 +165,7 @@ class SqliteDatabase:
     # --- in the threads -----------------------------------------------------------------------------------------------
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=30, cached_statements=512)
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=self._patience_s, cached_statements=512)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         connection.execute("PRAGMA cache_size = -65536")
@@ -194,7 +199,13 @@ class SqliteDatabase:
                 batch.append(first)
                 going_on = _drain(self._writing, batch)
             if batch:
-                self._deliver(*_commit(connection, batch))
+                done, woken = _commit(connection, batch)
+                if isinstance(done[0].fault, StoreLocked) and going_on:
+                    # Who came meanwhile has waited for the same; each batch by itself would wait as long again.
+                    late: list[_Asked] = []
+                    going_on = _drain(self._writing, late, self._writing.qsize())
+                    done += [_Done(asked.future, None, done[0].fault) for asked in late]
+                self._deliver(done, woken)
         connection.close()
 
     def _read_all(self) -> None:
@@ -223,10 +234,10 @@ class SqliteDatabase:
             self._bell.ring(woken)
 
 
-def _drain(line: _Line, batch: list[_Asked]) -> bool:
+def _drain(line: _Line, batch: list[_Asked], most: int = _TOGETHER) -> bool:
     """Take those who stand in line by now; False when one of them is the end."""
     try:
-        while len(batch) < _TOGETHER:
+        while len(batch) < most:
             asked = line.get_nowait()
             if asked is None:
                 return False
@@ -259,8 +270,8 @@ def _commit(connection: sqlite3.Connection, batch: list[_Asked]) -> tuple[list[_
 
 
 def _broken(words: str, error: sqlite3.Error) -> StoreBroken:
-    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return StoreFull(words) if full else StoreBroken(words)
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return {sqlite3.SQLITE_FULL: StoreFull, sqlite3.SQLITE_BUSY: StoreLocked}.get(code, StoreBroken)(words)
 
 
 def _savepoint(connection: sqlite3.Connection, work: Work[R], tx: SqliteTransaction) -> R:

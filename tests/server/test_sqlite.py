@@ -1,13 +1,15 @@
 import asyncio
 import contextlib
+import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from server.faults import NewerSchema, StoreBroken
+from server.faults import NewerSchema, StoreBroken, StoreLocked
 from server.sql.part import Limits
 from server.sql.store import store_over
 from server.sql.transaction import Transaction, Work
@@ -61,6 +63,27 @@ def test_what_is_written_together_fails_one_by_one(tmp_path: Path) -> None:
         assert await database.read(keys) == ["a", "b", "c"]
 
     ran(tmp_path, scenario)
+
+
+def test_whoever_stands_in_line_while_it_is_locked_waits_once_for_all(tmp_path: Path) -> None:
+    """A second batch of 128, and a third, would wait as long again."""
+
+    async def scenario() -> None:
+        database = SqliteDatabase(tmp_path / "test.db", patience_s=0.5)
+        await database.open()
+        with contextlib.closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            works = [database.write(put(str(number))) for number in range(1000)]
+            found = await asyncio.gather(*works, return_exceptions=True)
+            assert {type(one) for one in found} == {StoreLocked}
+            assert 0.4 < time.monotonic() - began < 1.4
+            assert await database.read(keys) == []
+        await database.write(put("a"))
+        assert await database.read(keys) == ["a"]
+        await database.close()
+
+    asyncio.run(scenario())
 
 
 def test_many_writes_share_a_commit(tmp_path: Path) -> None:
