@@ -1,6 +1,7 @@
 """From the store's records to the bodies of answers. Values in, values out."""
 
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeVar, cast
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -71,6 +72,12 @@ def run_context(started: Started) -> TIRunContext:
     )
 
 
+@lru_cache(1000)
+def _version_of(dag_id: str, run_id: str) -> UUID:
+    """Each run keeps the graph it was submitted with, so a run has a version of its own."""
+    return uuid5(NAMESPACE_URL, f"{quote(dag_id)}/{quote(run_id)}")
+
+
 def workload(claimed: Claimed, token: str, lease_s: float) -> ExecuteTask:
     """What a worker gets for a claim."""
     instance, task, graph = claimed.instance, claimed.task, claimed.graph
@@ -84,8 +91,7 @@ def workload(claimed: Claimed, token: str, lease_s: float) -> ExecuteTask:
             dag_id=instance.dag_id,
             run_id=instance.run_id,
             try_number=instance.try_number,
-            # Each run keeps the graph it was submitted with, so a run has a version of its own.
-            dag_version_id=uuid5(NAMESPACE_URL, f"{quote(instance.dag_id)}/{quote(instance.run_id)}"),
+            dag_version_id=_version_of(instance.dag_id, instance.run_id),
             pool_slots=instance.pool_slots,
             priority_weight=instance.priority,
             map_index=instance.map_index,

@@ -11,11 +11,14 @@ from server.faults import Conflict, NotFound
 from server.records import Applied, Beat, Instance, Process, Started
 from server.rules import Event
 from server.sql.part import Part
-from server.sql.rows import FROM_INSTANCES, INSTANCE, RUN, instance, micros, moment_or_none, pack, run
+from server.sql.rows import FROM_INSTANCES, INSTANCE, RUN, RUN_WIDTH, instance, micros, moment_or_none, pack, run
 from server.sql.transaction import Transaction, Value, reads, writes
-from server.sql.transitions import Held, Turn, gone, happen, hold, hold_run_of, tell, tell_of
+from server.sql.transitions import HELD, HELD_WIDTH, Held, Turn, gone, happen, hold, hold_run_of, tell, tell_of
 
 REMARK = "remark"
+
+_RESCHEDULED = "FROM reschedules s WHERE s.instance_key = i.key AND s.try_number = i.try_number"
+_STARTED = f"{HELD}, {RUN}, (SELECT count(*) {_RESCHEDULED}), (SELECT min(s.start_date) {_RESCHEDULED})"
 
 
 class AttemptLife(Part):
@@ -60,20 +63,16 @@ class AttemptLife(Part):
         return micros(now + timedelta(seconds=self.limits.lease))
 
     def _started(self, tx: Transaction, ti_id: str) -> Started:
-        held = hold(tx, ti_id)
+        row = tx.row(f"SELECT {_STARTED} {FROM_INSTANCES} WHERE i.id = ?", ti_id)
+        assert row is not None  # noqa: S101 - this transaction holds it
+        held = Held(row)
         it = held.instance
-        row = tx.row(f"SELECT {RUN} FROM runs r WHERE r.key = ?", it.run_key)
-        assert row is not None  # noqa: S101 - the instance was selected joined with it
-        count, first = tx.rows(
-            "SELECT count(*), min(start_date) FROM reschedules WHERE instance_key = ? AND try_number = ?",
-            it.key,
-            it.try_number,
-        )[0]
+        count, first = row[HELD_WIDTH + RUN_WIDTH :]
         resumed = it.next_method is not None
         graph = self.graphs.get(tx, held.graph)
         return Started(
             instance=it,
-            run=run(row),
+            run=run(row[HELD_WIDTH:]),
             graph=graph.graph,
             task=graph.task(it.task_id),
             should_retry=may_retry(it.try_number, it.max_tries),

@@ -62,11 +62,12 @@ class Held:
         self.lingers = self.instance.state in FINISHED and self.instance.due is not None
         """Whether it was ended over its worker's head and its process may run still: slot and lease are kept."""
         self.graph, self.told, self.began_seq, self.best_progress, self.last_save, self.limited = row[
-            INSTANCE_WIDTH : INSTANCE_WIDTH + 6
+            INSTANCE_WIDTH:HELD_WIDTH
         ]
 
 
 _LIMITED = "EXISTS (SELECT 1 FROM pools p WHERE p.name = i.pool AND p.slots >= 0)"
+HELD_WIDTH = INSTANCE_WIDTH + 6
 HELD = f"{INSTANCE}, r.graph, i.told, i.began_seq, i.best_progress, i.last_save, {_LIMITED}"
 
 

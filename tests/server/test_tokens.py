@@ -51,6 +51,14 @@ def test_a_token_says_what_it_was_minted_with() -> None:
     assert jwt.get_unverified_header(token) == {"alg": "HS512", "typ": "JWT", "kid": "not-used"}
 
 
+def test_what_we_sign_is_what_the_library_would_sign() -> None:
+    token = TOKENS.mint(Scope.WORKLOAD, "ti é", NOW, fence=7)
+    claims = jwt.decode(token, SECRET, [ALGORITHM], audience=AUDIENCE, options={"verify_exp": False})
+    assert (claims["sub"], claims["scope"], claims["fence"], len(claims["jti"])) == ("ti é", "workload", 7, 32)
+    signature = jwt.api_jws.PyJWS().get_algorithm_by_name(ALGORITHM).sign(token.rpartition(".")[0].encode(), SECRET)
+    assert base64.urlsafe_b64decode(token.rpartition(".")[2] + "==") == signature
+
+
 def test_without_a_scope_it_is_an_execution_token() -> None:
     assert TOKENS.verify(signed(good()), NOW).scope is Scope.EXECUTION
 
