@@ -1,6 +1,6 @@
 # The whole workflow. `make test` and `make demo` need Python >= 3.11 and nothing else: every verb makes .venv ready first.
 #   PYTHON=python3.12   which Python makes .venv            (default: the first on PATH that is new enough)
-#   WORKERS=2           how many test processes
+#   WORKERS=4           how many test processes: half of a run is waiting, so more than there are cores
 #   ARGS='-k frames'    further arguments for pytest, for a benchmark, or for `uv lock`
 #   NAME=codec          one benchmark instead of all, and no report
 
@@ -8,7 +8,7 @@
 .PHONY: help ready demo test check lint types architecture schema coverage fix bench interop fuzz soak package lock clean
 
 PY := .venv/bin/python
-WORKERS ?= 2
+WORKERS ?= 4
 ARGS ?=
 NAME ?= report
 

@@ -8,6 +8,8 @@ from tests.simulation.bugs import BUGS, Change, planted
 from tests.simulation.history import play
 
 WITHIN = 2000
+RARE = {"every_conflict_is_our_own_doing": 1507, "leases_end_while_the_server_is_deaf": 1612}
+"""Where the search begins for what few histories find: a number that is no longer right only makes it longer."""
 
 
 @pytest.mark.slow
@@ -17,7 +19,8 @@ def test_a_planted_bug_is_found(
     bug: Callable[[], list[Change]], record_property: Callable[[str, object], None]
 ) -> None:
     with planted(bug):
-        for seed in range(WITHIN):
+        first = RARE.get(bug.__name__, 0)
+        for seed in (*range(first, WITHIN), *range(first)):
             told = play(seed)
             if told.found:
                 record_property("seed", seed)

@@ -280,12 +280,15 @@ def test_deadlines_that_pass_while_no_worker_is_there_have_passed(tmp_path: Path
         async with world(tmp_path) as found:
             await found.start()
             found.give(task_id="limited")
-            deaf = ["sh", "-c", "trap '' TERM; echo here; sleep 100"]
-            found.give(command=deaf, policy={"execution_timeout_s": 0.5}, **PLAIN)
+            late = tmp_path / "late"
+            deaf = f"trap '' TERM; echo here; until [ -e {tmp_path / 'go'} ]; do sleep 0.02; done; sleep 0.6; : >{late}"
+            found.give(command=["sh", "-c", f"{deaf}; sleep 100"], policy={"execution_timeout_s": 0.5}, **PLAIN)
             await found.running()
             await found.here(1)
             await found.kill()
-            await asyncio.sleep(0.6)
+            found.go()
+            while not late.exists():  # noqa: ASYNC110 - one of them says that it is older than either may be
+                await asyncio.sleep(0.01)
             await found.start()
             await found.told()
             await found.stop()

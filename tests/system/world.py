@@ -34,7 +34,7 @@ QUICK = {
 }
 
 
-def play(scenario: Coroutine[Any, Any, T], within_s: float = 50.0) -> T:
+def play(scenario: Coroutine[Any, Any, T], within_s: float = 150.0) -> T:
     """Run a scenario in a loop of its own; longer than this is a hang."""
 
     async def bounded() -> T:
