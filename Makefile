@@ -56,7 +56,7 @@ bench: ready ## measurements, side by side, into docs/benchmarks.md (ARGS=--quic
 	@sh tools/interop.sh bench
 	@set -e; for name in $(NAME); do $(PY) -m bench.$$name $(ARGS); done
 
-interop: ready ## against the packages of others, in environments of their own
+interop: ready ## against the packages of others, and this machine's shells (zsh, fish) and systemd
 	@sh tools/interop.sh
 	@$(PY) -m pytest -m interop --timeout=600 tests/interop $(ARGS)
 

@@ -1,9 +1,9 @@
 """Many sleeping tasks in one worker: memory, heartbeats and idle CPU. `python -m bench.growth [--quick] [--json]`.
 
-A worker with as many slots as tasks, a real keeper, our own runner, the minimal API. When all run they are left alone
-for longer than their lease (not with `--quick`): an attempt whose heartbeats are late would be stopped, and none may
-be. The CPU of that time, worker and keeper, is what watching costs. PSS counts worker, keeper and children, each
-shared page once.
+A worker with as many slots as tasks, a real keeper, our own runner, the minimal API. When all run they are left alone,
+many of them for longer than their lease (not with `--quick`): an attempt whose heartbeats are late would be stopped,
+and none may be. The CPU of that time, worker and keeper, is what watching costs. PSS counts worker, keeper and
+children, each shared page once.
 """
 
 import asyncio
@@ -40,6 +40,8 @@ def sleeps():
 """
 LEASE_S = 30.0
 STEPS = (1, 10, 100, 1_000, 2_000)
+MANY, LONG_S, SHORT_S = 1_000, 40.0, 15.0
+"""How long they are left alone: many for longer than a lease, few for longer than a heartbeat."""
 
 
 async def _all_run(ran: Path, count: int) -> None:
@@ -75,7 +77,8 @@ async def one(settings: Settings, file: str, count: int, idle_s: float) -> tuple
 
 def main(arguments: list[str]) -> None:
     """Measure and print."""
-    steps, idle_s = (STEPS[:3], 5.0) if "--quick" in arguments else (STEPS, 40.0)
+    quick = "--quick" in arguments
+    steps = STEPS[:3] if quick else STEPS
     rows = []
     with minimal_api() as url, tempfile.TemporaryDirectory() as folder:
         flow = Path(folder, "flow.py")
@@ -86,6 +89,7 @@ def main(arguments: list[str]) -> None:
             ran = Path(folder, "ran")
             shutil.rmtree(ran, ignore_errors=True)
             ran.mkdir()
+            idle_s = 5.0 if quick else LONG_S if count >= MANY else SHORT_S
             memory, idle, started = run(one(settings, str(flow), count, idle_s))
             rows += [
                 Row(f"{count} sleeping tasks: memory of all processes", "MiB", round(memory, 1), {}, None, 1, 0.0),

@@ -64,12 +64,21 @@ def page(report: Report) -> str:
     return "\n".join(parts)
 
 
+def restless(modules: dict[str, Any]) -> dict[str, float]:
+    """Name the modules that were measured beside other work, each with the load before it."""
+    return {name: each["load"] for name, each in modules.items() if each["load"] > AT_REST}
+
+
 def busy(modules: dict[str, Any]) -> list[str]:
-    """Say so where the machine had other work: goals are judged all the same, by numbers that are too high."""
-    most = max(each["load"] for each in modules.values())
-    if most <= AT_REST:
+    """Say where the machine had other work: goals are judged all the same, by numbers that are too high."""
+    loads = restless(modules)
+    if not loads:
         return []
-    return [f"**The machine was not at rest** (load {most:g} before a run): only ratios can be relied on here.\n"]
+    names = ", ".join(f"`{name}` ({load:g})" for name, load in loads.items())
+    rest = "All others were measured at rest." if len(loads) < len(modules) else ""
+    return [
+        f"**Not all was measured at rest**: of {names}, load before the run, only ratios can be relied on. {rest}\n"
+    ]
 
 
 def goals(modules: dict[str, Any]) -> str:
@@ -77,9 +86,16 @@ def goals(modules: dict[str, Any]) -> str:
     lines = ["## Goals\n", "| what | measured | goal | | floor | beside | by |", "|---|---|---|---|---|---|---|"]
     lines += [goal_line(goal, found) for goal in GOALS if (found := row_of(goal, modules)) is not None]
     lines += [f"| {what} | | | | | | {where} |" for what, where in ELSEWHERE]
-    unmet = [goal for goal in GOALS if (found := row_of(goal, modules)) is not None and not goal.met(found)]
-    lines += ["", *(f"- Not met: {goal.what}. {goal.otherwise}".rstrip() for goal in unmet)]
+    loads, shown = restless(modules), [(goal, row_of(goal, modules)) for goal in GOALS]
+    lines += ["", *(unmet(goal, row, loads) for goal, row in shown if row is not None and not goal.met(row))]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def unmet(goal: Goal, row: dict[str, Any], loads: dict[str, float]) -> str:
+    """Say of a goal that is not met what was measured, and what stands in the way."""
+    beside_work = f" (beside other work, load {loads[goal.module]:g})" if goal.module in loads else ""
+    said = f"- Not met: {goal.what}, {value(row['ours'], row['unit'])} instead of {goal.text}{beside_work}."
+    return f"{said} {goal.otherwise or 'Why is not known.'}"
 
 
 def row_of(goal: Goal, modules: dict[str, Any]) -> dict[str, Any] | None:

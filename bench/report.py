@@ -10,9 +10,11 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +65,7 @@ def _model() -> str:
 
 def measure(module: str, load: float, *, quick: bool) -> dict[str, Any] | None:
     """Run one; None when it failed, of which it has spoken itself."""
-    began = time.perf_counter()
+    began, before = time.perf_counter(), _cpu_s()
     command = [sys.executable, "-m", f"bench.{module}", "--json", *(["--quick"] if quick else [])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
     seconds = round(time.perf_counter() - began)
@@ -71,8 +73,23 @@ def measure(module: str, load: float, *, quick: bool) -> dict[str, Any] | None:
         print(f"bench: {module} failed after {seconds} s", flush=True)
         return None
     rows = json.loads(done.stdout.splitlines()[-1])["rows"]
-    print(f"bench: {module}: {len(rows)} rows in {seconds} s", flush=True)
+    print(
+        f"bench: {module}: {len(rows)} rows in {seconds} s, {_cpu_s() - before:.0f} s of them CPU of its own",
+        flush=True,
+    )
     return {"seconds": seconds, "load": load, "rows": rows}
+
+
+def _cpu_s() -> float:
+    """Give what benchmarks have used so far: under load, how long one would take without."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def where_time_went(found: dict[str, Any], names: Sequence[str]) -> str:
+    """Say which modules took how long, the longest first."""
+    spent = sorted(((found[name]["seconds"], name) for name in names if name in found), reverse=True)
+    return ", ".join(f"{name} {seconds} s" for seconds, name in spent)
 
 
 def write(report: page.Report, folder: Path) -> None:
@@ -102,6 +119,7 @@ def main() -> int:
             continue
         found[module] = measured
         write({"facts": seen, "modules": {name: found[name] for name in MODULES if name in found}}, folder)
+    print(f"bench: where the time went: {where_time_went(found, given.only or MODULES)}")
     print(f"bench: {folder.relative_to(ROOT) / 'benchmarks.md'} written, {time.perf_counter() - began:.0f} s in all")
     print(f"bench: failed, and what was known of them kept: {' '.join(failed)}" if failed else "bench: all measured")
     return int(bool(failed))
