@@ -13,7 +13,7 @@ from supervisor.programs import ProgramFailed
 from supervisor.touring import Tour
 from tests.architecture.pages import code
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 COMMAND = [sys.executable, "-m", "supervisor", "demo", "--quick"]
 
@@ -34,7 +34,7 @@ def read(entry: Path) -> bytes:
 
 
 def test_every_claim_is_true_and_nothing_is_left(tmp_path: Path) -> None:
-    done = subprocess.run(COMMAND, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=180)
+    done = subprocess.run(COMMAND, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=360)
     assert done.returncode == 0, done.stdout + done.stderr
     lines, _, table = done.stdout.partition("\n\n")
     assert "\x1b" not in done.stdout

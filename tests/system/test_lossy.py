@@ -60,7 +60,7 @@ def exercise(folder: Path, count: int, slots: int, weather: Weather, lease_s: fl
 
 
 def test_a_bad_network_makes_sixty_tasks_slow_and_none_wrong(tmp_path: Path) -> None:
-    exercise(tmp_path, 60, 60, Weather(delay_s=0.05), 3.0)
+    exercise(tmp_path, 60, 60, Weather(delay_s=0.05), 10.0)
 
 
 @pytest.mark.soak
