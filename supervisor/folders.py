@@ -34,12 +34,17 @@ from supervisor.api import ApiError, ApiRefused
 from supervisor.keeper.link import Account
 from supervisor.notes import Notes
 from supervisor.packing import hand_over, head, pack, unpack
+from supervisor.places import trouble
 
 HALF = (".tmp", ".part")
 PROGRESS = "progress"
 TRIES = 3
 OVER = "not_running"
 DIGITS = 16
+LEVELS = 4
+"""Flow, run, task, index: the directories above an attempt's."""
+REMOVED = 100
+"""How often a directory is made anew whose parents are removed meanwhile. Each time another attempt has just ended."""
 
 EndT = TypeVar("EndT")
 
@@ -151,11 +156,16 @@ class Folder:
                 if len(self._records) > 1:
                     await asyncio.to_thread(_blobs().sweep, self._place, before, self._records)
             except (ApiError, OSError, _blobs().BlobStoreAbsent) as error:
-                if str(error) != self._fault and not _is_over(error):
-                    self._remark("the checkpoint directory could not be kept", str(error))
-                self._fault = str(error)
+                why = self._refused(error) if isinstance(error, OSError) else str(error)
+                if why != self._fault and not _is_over(error):
+                    self._remark("the checkpoint directory could not be kept", why)
+                self._fault = why
             else:
                 self._fault = ""
+
+    def _refused(self, error: OSError) -> str:
+        """Say which place it may be: a disk that is full does not say where it is."""
+        return trouble(error, f"{self._home} or {self._where}", "or name others (--state-dir, checkpoints.blobs)")
 
     async def close(self, desk: Desk, child: EndT, judge: Callable[[EndT], None]) -> None:
         """Record what is left there before its child's end is judged: it counts."""
@@ -166,8 +176,13 @@ class Folder:
         """Remove it: what counts is in the store. What could not be kept is left to the attempt that follows."""
         if goes_on and self._fault:
             return
-        await asyncio.to_thread(shutil.rmtree, self._path, ignore_errors=True)
-        _note_of(self._path).unlink(missing_ok=True)
+        await asyncio.to_thread(self._remove)
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            _note_of(self._path).unlink(missing_ok=True)
+        clear(self._home, LEVELS)
 
     @property
     def _owner(self) -> int | None:
@@ -180,7 +195,7 @@ class Folder:
 
     def _fill(self, record: CheckpointRecord | None, *, left: bool) -> None:
         shutil.rmtree(self._path, ignore_errors=True)
-        self._path.mkdir(mode=0o700, parents=True)
+        make(self._path)
         if record is not None and record.blob is not None:
             with _blobs().checked(record.blob).open("rb") as packed:
                 unpack(packed, self._path)
@@ -262,6 +277,25 @@ class Folder:
         with contextlib.suppress(OSError, ValueError):
             return float(head(self._path, PROGRESS, 64))
         return None
+
+
+def make(path: Path) -> None:
+    """Make a directory with those above it. Another attempt's end may remove these while they are empty: then again."""
+    for _ in range(REMOVED):
+        with contextlib.suppress(FileNotFoundError):
+            path.mkdir(mode=0o700, parents=True)
+            return
+    path.mkdir(mode=0o700, parents=True)
+
+
+def clear(path: Path, levels: int) -> None:
+    """Remove a directory and those above it, so many in all, as far as they are empty.
+
+    Whether one is empty the kernel decides in the moment in which it removes it: what another attempt has in it stays.
+    """
+    with contextlib.suppress(OSError):
+        for place in (path, *path.parents)[:levels]:
+            place.rmdir()
 
 
 def _is_over(error: Exception) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from supervisor.journal import Began, NewerVersion, Opened, Scan, Story, scan
+from supervisor.places import trouble
 
 SUFFIX = ".journal"
 LOCK = "lock"
@@ -57,7 +58,7 @@ def lock(folder: Path, name: str) -> int:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise JournalError(f"{folder}: {error.strerror}; --state-dir or TASKHAND_HOME names another place") from error
+        raise JournalError(trouble(error, folder)) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -67,8 +68,12 @@ def lock(folder: Path, name: str) -> int:
         raise JournalError(
             f"{folder.parent} is the state directory of {who}, which runs: give this one its own (--state-dir)"
         ) from error
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, msgspec.json.encode(Holder(name, os.getpid())), 0)
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, msgspec.json.encode(Holder(name, os.getpid())), 0)
+    except OSError as error:
+        os.close(fd)
+        raise JournalError(trouble(error, folder)) from error
     return fd
 
 

@@ -24,6 +24,7 @@ from supervisor.logs import LogPump
 from supervisor.notes import Notes
 from supervisor.pages import Page, Title
 from supervisor.paths import quote
+from supervisor.places import trouble
 from supervisor.retrying import RetryPolicy
 from supervisor.sections import SettingsError
 from supervisor.settings import Settings
@@ -211,7 +212,10 @@ async def planned(order: Order, desk: Desk, context: TIRunContext | None, folder
         bindings = [] if context is None else context.arg_bindings or []
         arguments = await resolve(desk.api, order.workload.ti, bindings)
         code = [*(order.workload.command or order.runtime.command or [task.file or ""])]
-        place = None if folder is None else str(await folder.prepare(desk, code, arguments))
+        try:
+            place = None if folder is None else str(await folder.prepare(desk, code, arguments))
+        except OSError as error:
+            raise runtimes.UnfitError(f"no checkpoint directory: {trouble(error, order.checkpoints)}") from error
         task = structs.replace(task, arguments=arguments, checkpoint_dir=place)
     command = order.workload.command
     return runtimes.plan(order.runtime, task, None if command is None else tuple(command))

@@ -26,6 +26,7 @@ from supervisor import events as ev
 from supervisor import telling
 from supervisor.answers.checkpoints import on_record
 from supervisor.api import ApiRefused, AttemptApi
+from supervisor.folders import LEVELS, clear
 from supervisor.folders import Folder as CheckpointFolder
 from supervisor.journal import Entry, Opened, Saved, Story, judge
 from supervisor.journal_files import Folder, Found, JournalError, folder_of, lock, read
@@ -202,6 +203,7 @@ class Delivery:
             await self._folder.forget(goes_on=True)
         elif self._began.checkpoints is not None:
             await asyncio.to_thread(shutil.rmtree, self._began.checkpoints, ignore_errors=True)
+            clear(Path(self._began.checkpoints).parent, LEVELS)
         totals = await self._log.finish(LOG_S)
         if self._began.extended:
             file = Path(self._began.log)

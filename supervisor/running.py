@@ -22,6 +22,7 @@ from supervisor.importing import uncollected
 from supervisor.journal_files import folder_of
 from supervisor.keeper.identity import GoneError, start_time
 from supervisor.opening import office
+from supervisor.places import PlaceError, trouble
 from supervisor.records import Record
 from supervisor.settings import Settings, identity
 from supervisor.sources import ClaimSource, Source, StdinSource
@@ -79,6 +80,7 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
     name = identity(settings)[0]
     async with contextlib.AsyncExitStack() as stack:
         asked = stack.enter_context(_signals())
+        stack.enter_context(_in_words(settings.state_dir))
         kept = None if source is not None else await stack.enter_async_context(_books(settings, name, on_fault))
         journal = None if kept is None else kept.journal
         memo = None if source is None else stack.enter_context(_memo(settings, name, on_fault))
@@ -138,6 +140,15 @@ def source_of(settings: Settings, client: Client, name: str, complain: Callable[
     return ClaimSource(client, settings.worker.token, request)
 
 
+@contextlib.contextmanager
+def _in_words(state_dir: Path) -> Iterator[None]:
+    """Whatever the state directory refuses ends us with an error that says what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        raise PlaceError(trouble(error, state_dir)) from error
+
+
 class _Asked:
     """Whether somebody wants us to end, before there is a worker that could be told."""
 
@@ -189,7 +200,9 @@ def _memo(settings: Settings, name: str, complain: Callable[[str], None]) -> "It
         try:
             left = memo.leave()
         except OSError as error:
-            complain(f"what could not be told cannot be left to the next worker either: {error.strerror}")
+            complain(
+                f"what could not be told cannot be left to the next worker either: {trouble(error, settings.state_dir)}"
+            )
         else:
             for file in left:
                 complain(f"its outcome is in {file}; the next worker on {settings.state_dir} tells it (worker outbox)")

@@ -150,7 +150,7 @@ def load(flags: Mapping[str, object], file: str | None = None, environ: Mapping[
     merged: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
     home = variables.get(f"{PREFIX}HOME")
-    if home is not None:
+    if home:  # set and empty is as if it were not set, as for the server: a shell's `VAR=` is no directory
         merged, origins = {"worker": {"state_dir": home}}, {"worker.state_dir": f"{PREFIX}HOME"}
     for layer in (_file(file or variables.get(f"{PREFIX}CONFIG")), _environment(variables), _flags(flags)):
         for name, (value, origin) in layer.items():
@@ -181,6 +181,8 @@ def _meant(settings: Settings) -> None:
         if name not in known:
             raise SettingsError(f"children.rlimits: there is no RLIMIT_{name.upper()}{_nearest(name, known)}")
     settings.children.limits()
+    if not settings.worker.state_dir.strip():
+        raise SettingsError("worker.state_dir: a directory has a name; leave it unset for ~/.taskhand")
 
 
 Layer = dict[str, tuple[object, str]]

@@ -12,6 +12,7 @@ from protocol.http.workloads import ExecuteTask
 from supervisor.commands.settings_options import BadSettings, loaded, with_settings
 from supervisor.keeper.process import KeeperError
 from supervisor.outcome import Outcome
+from supervisor.places import PlaceError
 from supervisor.records import LINE, NEVER_ASKED, Record, is_owed, line_of
 from supervisor.running import run, work
 from supervisor.settings import Settings
@@ -83,7 +84,7 @@ def _carry_out(settings: Settings, workload: ExecuteTask) -> tuple[Record | None
 
     try:
         run(work(settings, ListSource([workload]), records.append, complain), fast=False)
-    except (KeeperError, ValueError) as error:
+    except (KeeperError, PlaceError, ValueError) as error:
         raise BadSettings(str(error)) from error
     return next(iter(records), None), faults[-1]
 

@@ -5,6 +5,7 @@ import click
 from supervisor.commands.settings_options import BadSettings, loaded, with_settings
 from supervisor.journal_files import JournalError
 from supervisor.keeper.process import KeeperError
+from supervisor.places import PlaceError
 from supervisor.points import arm
 from supervisor.records import Record
 from supervisor.running import NoTokenError, NoWorkError, announce, run, work
@@ -56,7 +57,7 @@ def command(
 
     try:
         undelivered = run(work(settings, None, tell, complain, ready, while_fd=while_fd))
-    except (JournalError, NoTokenError, NoWorkError, KeeperError, ValueError) as error:
+    except (JournalError, NoTokenError, NoWorkError, KeeperError, PlaceError, ValueError) as error:
         raise BadSettings(str(error)) from error
     if undelivered:
         complain(f"{undelivered} attempts could not be told of; the next worker on {settings.state_dir} will")

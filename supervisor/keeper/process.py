@@ -33,6 +33,7 @@ from supervisor.keeper.link import (
     read_by_supervisor,
 )
 from supervisor.keeper.reserve import FdReserve
+from supervisor.places import trouble
 
 LINK_FD = 3
 DOOR_FD = 4
@@ -123,7 +124,7 @@ class KeeperProcess:
         except OSError as error:
             self._link.close()
             self._shut_door()
-            raise KeeperError(f"{self._settings.python} could not be started: {error}") from error
+            raise KeeperError(f"no keeper could be started: {trouble(error, self._settings.python)}") from error
         if self._door is not None:
             self._door.socket.close()  # it is the keeper's now
         self._loop.add_reader(self._link.fileno(), self._readable)

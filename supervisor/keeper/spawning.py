@@ -14,6 +14,7 @@ from supervisor.keeper.leash import Leash, fasten
 from supervisor.keeper.link import Exited, Kind, Reaped, Spawn
 from supervisor.keeper.native import raw_signal
 from supervisor.keeper.plumbing import Ends, Ground, Start, begin
+from supervisor.places import trouble
 from supervisor.slate import blank, tenure_of
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,120}\Z")
@@ -115,7 +116,7 @@ def fork(spawn: Spawn, workshop: Workshop) -> Leader:
         for back, what in reversed(undo):
             back(what)
         if isinstance(error, OSError):
-            raise RefusedError(f"{error.strerror or error}") from error
+            raise RefusedError(trouble(error, workshop.tmp_root)) from error
         raise
 
 

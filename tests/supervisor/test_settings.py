@@ -147,6 +147,19 @@ def test_a_server_on_this_machine_has_left_where_it_is(tmp_path: Path) -> None:
     assert found.origins["worker.state_dir"] == "TASKHAND_HOME"
 
 
+def test_a_home_that_is_set_and_empty_is_as_if_it_were_not_set() -> None:
+    """As it is for the server: a directory without a name would be the one where one happens to stand."""
+    found = load({}, environ={"TASKHAND_HOME": ""})
+    assert found.settings.state_dir == load({}, environ={}).settings.state_dir
+    assert "worker.state_dir" not in found.origins
+
+
+@pytest.mark.parametrize("flags", [{"worker.state_dir": ""}, {"worker.state_dir": " "}])
+def test_a_state_directory_without_a_name_is_refused(flags: dict[str, object]) -> None:
+    with pytest.raises(SettingsError, match=r"worker\.state_dir: a directory has a name"):
+        load(flags, environ={})
+
+
 def test_the_token_of_one_server_is_not_shown_to_another(tmp_path: Path) -> None:
     (tmp_path / "server-url").write_text("http://127.0.0.1:1")
     (tmp_path / "worker-token").write_text("t")

@@ -1,0 +1,22 @@
+"""What is said of a place that is of no use."""
+
+import errno
+import os
+
+import pytest
+
+from supervisor.places import ANOTHER, TO_DO, trouble
+
+
+@pytest.mark.parametrize("number", TO_DO)
+def test_it_names_the_place_and_what_to_do(number: int) -> None:
+    said = trouble(OSError(number, os.strerror(number), "/here"), "/there")
+    assert said == f"/here: {os.strerror(number)}; {TO_DO[number]}, {ANOTHER}"
+    assert "Errno" not in said
+
+
+def test_it_has_a_word_for_what_nobody_thought_of() -> None:
+    assert trouble(OSError(errno.EIO, "Input/output error"), "/there").startswith(
+        "/there: Input/output error; see that"
+    )
+    assert trouble(OSError("AF_UNIX path too long"), "/there").startswith("/there: AF_UNIX path too long; see that")
