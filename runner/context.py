@@ -140,6 +140,10 @@ class Context:
         """When the attempt is ended if it has not stopped by then; None while it is not asked to."""
         return self._interrupts.deadline
 
+    def finished(self) -> None:
+        """Say that the work is done although a stop interrupted it (`TaskInterrupted`): what is returned now counts."""
+        self._interrupts.finished()
+
     def on_stop(self, hook: Hook) -> None:
         """Have a function called, in a thread of its own, when the attempt is asked to stop. The last one is first."""
         self._interrupts.on_stop(hook)

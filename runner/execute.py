@@ -28,6 +28,7 @@ from runner.outcomes import (
     Returned,
     Saved,
     Stopped,
+    TaskInterrupted,
     outcome_of,
     terminal,
 )
@@ -102,6 +103,10 @@ def call(run: Run) -> None:
         run.value = run_coroutine(run.value, run.interrupts)
     if run.interrupts.stop.at_save:  # in a thread that nobody asked how it ended, or it was caught
         raise Checkpointed("the task returned although a save had stopped it: it is not done")
+    if run.interrupts.cut_short:
+        raise TaskInterrupted(
+            "the task returned although a stop had interrupted it: only ctx.finished() says it is done"
+        )
 
 
 def push(run: Run) -> None:

@@ -13,8 +13,10 @@ A task that uses checkpoints (it has looked at `ctx.checkpoint`, or called `ctx.
 until the last call (the deadline less a margin) to reach its next save, where it stops by itself. A second SIGTERM is
 the last call, come early. The raising is done by the handler too: the conductor leaves word and sends the signal again.
 
-A task is interrupted once. Its clean-up is not interrupted again; what it does beyond the deadline is the supervisor's
-to end. Before the task's code begins a stop is remembered, and after it has ended nothing here changes the outcome.
+A task is interrupted once, and has not finished then, even if something in it caught that and it returns: nobody can
+tell a task that went on to its end from one of which a piece is missing. `ctx.finished()` says the first. Its
+clean-up is not interrupted again; what it does beyond the deadline is the supervisor's to end. Before the task's code
+begins a stop is remembered, and after it has ended nothing here changes the outcome.
 
 A thread blocked in C gets the signal, and Python runs the handler when C returns; until then nothing here can act.
 """
@@ -93,6 +95,7 @@ class Interrupts:
         self._word: TaskInterrupted | None = None
         self._last_call = False
         self._interrupted = False
+        self._finished = False
         self._forking = False
         self._cancel: Hook | None = None
         self._mail: SimpleQueue[None] = SimpleQueue()
@@ -102,6 +105,16 @@ class Interrupts:
     def stop(self) -> Stop:
         """What is known of it, for the outcome."""
         return Stop(self.reason, self.on_record, self._at_save)
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether a stop has interrupted the task, and it has not said since that it is done all the same."""
+        return self._interrupted and not self._finished
+
+    def finished(self) -> None:
+        """Take word from the task that its work is done, whatever interrupted it. A hook cannot know that."""
+        if threading.get_ident() != self._hooking:
+            self._finished = True
 
     def install(self) -> None:
         """Take SIGTERM. What the task forks dies of it, as it would without us."""

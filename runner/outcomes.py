@@ -6,7 +6,8 @@ its code, because a library that calls `sys.exit()` has not finished the task. W
 here, once, by what the server said when the attempt began.
 
 What a stop led to is the stop: an error in the clean-up it caused, a group that it is part of. And a task whose save
-said "stop here", in whichever thread, has not finished, whatever became of the exception.
+said "stop here", in whichever thread, has not finished, whatever became of the exception; nor has one that was
+interrupted and returns, unless it says so.
 
 A way to end is an outcome here, a row in `RAISED` when it is raised, and a row in `TERMINAL`. Telling nothing is a
 row too: an interruption without a checkpoint is the supervisor's to judge, which knows why it stopped the task.
