@@ -30,7 +30,7 @@ from supervisor.upgrading import arrived, replace
 
 if TYPE_CHECKING:
     from supervisor.owing import Memo
-    from supervisor.recovering import Books
+    from supervisor.recovering import Books, Outbox
     from supervisor.worker import Worker
 
 T = TypeVar("T")
@@ -93,17 +93,30 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
         telling_s = None if memo is None else settings.graces.short_s
         worker = Worker(opened, settings, found, on_record, on_fault, outbox=owing, telling_s=telling_s)
         if kept is not None and owing is not None:
-            worker.adopt(kept.found.story, owing)
-        if journal is not None and settings.journal.on_fault == "drain":
-            journal.on_trouble = worker.drain
-        if journal is not None and settings.worker.source != "stdin":
-            stack.enter_context(_upgrades(worker, partial(replace, settings.state_dir, journal, opened, while_fd)))
+            successor = partial(replace, settings.state_dir, kept.journal, opened, while_fd)
+            stack.enter_context(_inheriting(worker, settings, kept, owing, successor))
         asked.pass_on_to(worker.drain)
         with _while(worker, while_fd), found_by(settings.state_dir, name):
             on_ready(name)
             await worker.run()
         _complain_of_refusal(worker)
         return worker.undelivered
+
+
+@contextlib.contextmanager
+def _inheriting(
+    worker: "Worker",
+    settings: Settings,
+    kept: "Books",
+    owing: "Outbox",
+    successor: Callable[[], Coroutine[Any, Any, None]],
+) -> Iterator[None]:
+    """Take over what the worker before us left in the journal, and be ready to leave it to the one after us."""
+    worker.adopt(kept.found.story, owing)
+    if settings.journal.on_fault == "drain":
+        kept.journal.on_trouble = worker.drain
+    with _upgrades(worker, successor) if settings.worker.source != "stdin" else contextlib.nullcontext():
+        yield
 
 
 def _complain_of_refusal(worker: "Worker") -> None:

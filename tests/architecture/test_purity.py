@@ -15,8 +15,8 @@ from tests.architecture.layout import PACKAGES, core_modules, file_of, files, mi
 
 PURE = {
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "copy", "dataclasses", "datetime",
-    "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect", "itertools", "json", "keyword", "math",
-    "msgspec", "operator", "re", "string", "struct", "textwrap", "types", "typing", "uuid", "zlib",
+    "decimal", "enum", "errno", "fractions", "functools", "hashlib", "heapq", "inspect", "itertools", "json", "keyword",
+    "math", "msgspec", "operator", "re", "string", "struct", "textwrap", "types", "typing", "uuid", "zlib",
 }  # fmt: skip
 
 # Names which reach outside from within a module that is otherwise pure.
