@@ -245,13 +245,15 @@ class AttemptLog:
             self._take(feed, data)
 
     def _take(self, feed: _Feed, data: bytes) -> None:
+        lines = Lines()
         if self._shedding:
             self._drop(data)
         else:
             feed.splitter.limit = max(feed.splitter.limit, self._settings.max_line + self.masker.longest)
-            self._keep(feed.source, feed.splitter.feed(data) if data else feed.splitter.end())
+            lines = feed.splitter.feed(data) if data else feed.splitter.end()
         if self._slate is not None:
             self._note_rest(self._slate, feed)
+        self._keep(feed.source, lines)
         if not data:
             self._close(feed)
 
@@ -272,7 +274,6 @@ class AttemptLog:
         if feed.splitter.held or feed.noted:
             slate.inscribe(PARTS[feed.source], feed.splitter.rest)
             feed.noted = feed.splitter.held > 0
-        self._pump.writer.write(self._file, b"", self._read)
 
     def learn(self, took_s: float) -> None:
         """Take smaller bites when one took more than its share of a turn, and larger ones when they are easy."""
@@ -283,6 +284,7 @@ class AttemptLog:
 
     def _keep(self, source: Source, lines: Lines) -> None:
         if lines.cut is None and lines.whole is None:
+            self._pump.writer.write(self._file, b"", self._read)
             return
         manner = Manner(_now(), self.masker, self._settings.max_line)
         record = b""
@@ -294,7 +296,7 @@ class AttemptLog:
             else:
                 record += printed(source, lines.whole, manner)
         self._kept += len(record)
-        self._pump.writer.write(self._file, record)
+        self._pump.writer.write(self._file, record, self._read)
         if self._kept > self._settings.max_bytes:
             self._shed(f"the log has reached its limit of {self._settings.max_bytes} bytes")
         elif self._file.queued > HIGH_MARK:

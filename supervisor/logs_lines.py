@@ -17,8 +17,8 @@ class Cut(Struct, frozen=True):
 class Lines(Struct, frozen=True):
     """What one read completed: perhaps the end of a line that was cut, then whole lines, a newline between two."""
 
-    cut: Cut | None
-    whole: bytes | None
+    cut: Cut | None = None
+    whole: bytes | None = None
 
 
 class LineSplitter:

@@ -70,8 +70,11 @@ class LogWriter:
     def write(self, file: LogFile, data: bytes, upto: int = 0) -> None:
         """Queue whole lines. Never blocks and never refuses: who writes a lot looks at `queued`.
 
-        `upto` says of how many bytes that were read these are the last lines.
+        `upto` says of how many bytes that were read these are the last lines. Where neither says anything new, the
+        thread sleeps on: to wake it has the loop wait for the interpreter's lock.
         """
+        if not data and upto <= file.upto:
+            return
         with self._lock:
             file.upto = max(file.upto, upto)
             file.pending.append(data)

@@ -1,5 +1,6 @@
 """How the keeper makes a child: directory, group, channels, fork, and a word from the child that it has begun."""
 
+import gc
 import os
 import re
 import signal
@@ -145,6 +146,8 @@ def _forked(spawn: Spawn, workshop: Workshop, undo: list[Undo]) -> Leader:
 
 def _fork(spawn: Spawn, ground: Ground) -> int:
     """Fork with handled signals held back: until the child has let go of the keeper's handlers it must not run them."""
+    # Else the child's collector begins with what the keeper has made for every child that lives, and so copies it.
+    gc.freeze()
     raw_signal.pthread_sigmask(raw_signal.SIG_BLOCK, ground.start.handled)
     try:
         pid = os.fork()

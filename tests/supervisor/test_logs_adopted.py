@@ -61,3 +61,35 @@ async def test_what_was_read_and_not_written_is_said_to_be_missing(tmp_path: Pat
     assert events(path)[-1] == "last"
     await pump.stop()
     slate.close()
+
+
+@in_loop
+async def test_a_pipe_that_ends_in_silence_does_not_wake_the_writer(tmp_path: Path) -> None:
+    told: list[int] = []
+    slate, pump = Slate(), LogPump(SETTINGS)
+    log = pump.open(tmp_path / "log")
+    for source in Source:
+        read, write = os.pipe()
+        log.attach(read, source, slate if source is Source.STDOUT else None)
+        os.close(write)
+    log._file.on_kept = told.append  # noqa: SLF001 - what the writer calls whenever it was woken
+    await log.finish(20.0)
+    assert len(told) == 1, "once, to close the file"
+    await pump.stop()
+    slate.close()
+
+
+@in_loop
+async def test_lines_and_how_far_they_go_are_written_at_once(tmp_path: Path) -> None:
+    told: list[int] = []
+    slate, pump = Slate(), LogPump(SETTINGS)
+    log, (read, write) = pump.open(tmp_path / "log"), os.pipe()
+    log.attach(read, Source.STDOUT, slate)
+    log._file.on_kept = told.append  # noqa: SLF001 - as above
+    os.write(write, b"whole\nha")
+    await until(lambda: told != [])
+    assert told == [len(b"whole\nha")]
+    os.close(write)
+    await log.finish(20.0)
+    await pump.stop()
+    slate.close()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.supervisor.keeper.world import in_loop, keeper, python
+from tests.supervisor.keeper.world import in_loop, keeper, line, python
 
 LOCKED = """
 import logging, os, threading
@@ -57,3 +57,21 @@ async def test_a_child_has_the_threads_that_it_has(tmp_path: Path, preload: tupl
         child = await client.spawn(python("import threading; code = len(threading.enumerate())"))
         assert (await child.wait()).code == alive
         child.close_channel_ends()
+
+
+@in_loop
+async def test_what_a_keeper_holds_for_each_child_is_no_child_s_to_look_at(tmp_path: Path) -> None:
+    count = "import gc, os; os.write(1, b'%d\\n' % len(gc.get_objects())); code = 0"
+    async with keeper(tmp_path) as client:
+        found = []
+        for number in range(3):
+            child = await client.spawn(python(count, f"counting-{number}"))
+            found.append(int(await line(child)))
+            await child.wait()
+            child.close_channel_ends()
+            sleepers = [f"asleep-{number}-{each}" for each in range(20)]
+            asleep = [await client.spawn(python("import signal; signal.pause()", name)) for name in sleepers]
+            for each in asleep:
+                each.close_channel_ends()
+    first, *more = found
+    assert max(more) <= first + 10, "20 children more were 40 objects more for each child to look at"
