@@ -15,6 +15,7 @@ LARGEST = 2**32 - 1
 LARGE = 64 * 1024
 Payload = bytes | bytearray | memoryview
 _LENGTH = Struct(">I")
+_length_at = _LENGTH.unpack_from
 
 
 def encode_frame(value: object, cap: int = LARGEST) -> bytes:
@@ -56,6 +57,15 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[Payload]:
         """Take bytes, give the payloads they complete."""
+        size = len(data)
+        # What comes is nearly always exactly one frame.
+        if (
+            PREFIX < size <= LARGE
+            and not self._pending
+            and _length_at(data)[0] == size - PREFIX <= self.cap
+            and self.fault is None
+        ):
+            return [data[PREFIX:]]
         whole: bytes | bytearray = data
         if self._pending:
             self._pending += data
@@ -77,9 +87,6 @@ class FrameReader:
 
     def _cut(self, whole: bytes | bytearray) -> list[Payload]:
         start, size = 0, len(whole)
-        # What comes is nearly always exactly one frame.
-        if PREFIX < size <= LARGE and _LENGTH.unpack_from(whole)[0] == size - PREFIX <= self.cap:
-            return [whole[PREFIX:]]
         payloads: list[Payload] = []
         # Slices of a view cost twice a small copy and save a large one.
         source = whole if size < LARGE else memoryview(whole)
