@@ -22,6 +22,8 @@ from bench.harness import Row, emit, median_and_spread
 from bench.serving import minimal_api
 
 ENTRY = "bench.noop:main"
+EXECUTE = (str(AIRFLOW), "-m", "airflow.sdk.execution_time.execute_workload", "--json-string")
+"""What an executor of Airflow's starts in a container, for one task."""
 EACH = 5
 """Airflow's takes seconds, so it has a turn in each fifth round."""
 
@@ -56,8 +58,7 @@ def airflow(url: str, home: Path) -> tuple[float, float]:
     home.mkdir()
     environ = airflow_environ(url, home)
     given = json.dumps(airflow_workload("noop"))
-    command = [str(AIRFLOW), "-m", "airflow.sdk.execution_time.execute_workload", "--json-string", given]
-    wall, cpu, out = timed(command, environ)
+    wall, cpu, out = timed([*EXECUTE, given], environ)
     assert '"final_state":"success"' in out, out[-2000:]
     return wall, cpu
 

@@ -35,7 +35,9 @@ LOADED, IMPORTED = "its code loaded for each", "its code imported beforehand"
 FIELDS = {LOADED: (OURS, (LOCAL,)), IMPORTED: (PRELOADED, (PREFORK, FRESH, RQ))}
 EVERYONE = (OURS, (LOCAL, PREFORK, FRESH, RQ))
 SLEEPERS = (OURS, (LOCAL, PREFORK, RQ))
-FEW, MANY = 2, 10
+FEW = 2
+MANY = {OURS: 100, LOCAL: 10, PREFORK: 10, RQ: 10}
+"""How many sleep. Two starts of one program differ by some 2 MiB, which is to be little beside what is measured."""
 
 ALONE = {LOCAL: 1}
 """How many jobs of a round are handed out one by one: five, but of who needs seconds for each."""
@@ -66,10 +68,10 @@ def sleepers(place: Venue, present: list[Contender], rounds: int) -> Figures:
     for _ in range(rounds):
         for each, values in found.items():
             sizes = []
-            for count in (FEW, MANY):
+            for count in (FEW, MANY[each]):
                 with started(each, place, count) as one:
                     sizes.append(one.asleep_kib(count))
-            values.append((sizes[1] - sizes[0]) / (MANY - FEW) / 1024)
+            values.append((sizes[1] - sizes[0]) / (MANY[each] - FEW) / 1024)
     return found
 
 
@@ -91,7 +93,7 @@ def main(arguments: list[str]) -> None:
         for each, reason in absent.items():
             print(f"# left out: {each.name}: {reason}", file=sys.stderr)
         present = [each for each in ALL if each not in absent]
-        least, least_kib = fork_ms(400), floor_kib(MANY)
+        least, least_kib = fork_ms(400), floor_kib(MANY[OURS])
         costs, rates, alone = noops(place, present, rounds, part)
         sizes = sleepers(place, [each for each in (SLEEPERS[0], *SLEEPERS[1]) if each in present], times)
     rows = [row(f"CPU per no-op job, {how}", "ms", field, costs, round(least, 2)) for how, field in FIELDS.items()]

@@ -1,15 +1,15 @@
 """A variable read through HTTP, as a task sees it: `python -m bench.variable [--quick] [--json]`.
 
 A child of a real keeper asks, one question after the other; the supervisor asks the minimal API and answers. The peer
-is Airflow 3.3.2's own client (task-sdk 1.3.2, from `.interop/1.3.2`, see tools/interop.sh), asked in a process of its
-own against the same API: what its supervisor spends on one read, without the two trips between it and its task. The
-floor is the same request by a blocking socket. Medians of interleaved batches.
+is a task of Airflow 3.3.2's (task-sdk 1.3.2, from `.interop/1.3.2`, see tools/interop.sh) that asks its own supervisor,
+which asks the same API: both ways whole, the trips between task and supervisor included. The floor is the same request
+by a blocking socket. Medians of interleaved batches; the part is that of two batches that follow each other.
 """
 
 import asyncio
+import json
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bench.contenders import airflow_environ
+from bench.drivers.on_airflow import workload
+from bench.environments import AIRFLOW
+from bench.exec import EXECUTE, timed
 from bench.harness import Row, emit, median_and_spread
 from bench.roundtrip import greeting
 from bench.serving import minimal_api
@@ -28,18 +32,28 @@ from supervisor.opening import client_of
 from supervisor.retrying import RetryPolicy
 from supervisor.sections import ApiSettings
 
-PEER = """
-import statistics, sys, time
-from airflow.sdk.api.client import Client
-client = Client(base_url=sys.argv[1] + "/", token="t")
-times = []
-for _ in range(int(sys.argv[2]) + 100):
-    began = time.perf_counter()
-    assert client.variables.get("key").value is not None
-    times.append(time.perf_counter() - began)
-print(statistics.median(times[100:]) * 1e6)
+PEER = """import os, statistics, time
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def d():
+    @task
+    def reads():
+        from airflow.sdk.execution_time.comms import GetVariable
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        times = []
+        for _ in range(int(os.environ["COUNT"]) + 100):
+            began = time.perf_counter()
+            assert SUPERVISOR_COMMS.send(GetVariable(key="key")).value == "a value"
+            times.append(time.perf_counter() - began)
+        with open(os.environ["FOUND"], "w") as file:
+            file.write(str(statistics.median(times[100:]) * 1e6))
+
+    reads()
+
+d()
 """
-INTEROP = Path(os.environ.get("TASKHAND_INTEROP", ".interop")) / "1.3.2" / "bin" / "python"
 
 
 class Desk:
@@ -95,14 +109,15 @@ def floor(url: str, count: int) -> float:
 
 
 def peer(url: str, count: int) -> float | None:
-    """Give the median microseconds of Airflow's client, where its environment is there."""
-    if not INTEROP.exists():
+    """Give the median microseconds of one task's reads of Airflow's, where its environment is there."""
+    if not AIRFLOW.exists():
         return None
-    with tempfile.TemporaryDirectory() as home:
-        environ = {"PATH": os.environ["PATH"], "HOME": home, "AIRFLOW_HOME": home}
-        command = [str(INTEROP), "-c", PEER, url, str(count)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environ)
-    return float(done.stdout.split()[-1])
+    with tempfile.TemporaryDirectory() as name:
+        home, found = Path(name), Path(name, "found")
+        environ = airflow_environ(url, home) | {"COUNT": str(count), "FOUND": str(found)}
+        (home / "dags" / "flow.py").write_text(PEER)
+        timed([*EXECUTE, json.dumps(workload("reads"))], environ)
+        return float(found.read_text())
 
 
 async def measure(url: str, count: int, runs: int) -> dict[str, list[float]]:
@@ -129,11 +144,11 @@ def main(arguments: list[str]) -> None:
         found = asyncio.run(measure(url, count, runs))
     middle, spread = median_and_spread(found["ours"])
     lowest = round(median_and_spread(found["floor"])[0], 1)
-    theirs = round(median_and_spread(found["peer"])[0], 1) if found["peer"] else None
-    peers = {} if theirs is None else {"Airflow 3.3.2's client": theirs}
+    peers = {"a task of Airflow 3.3.2's": round(median_and_spread(found["peer"])[0], 1)} if found["peer"] else {}
     rows = [Row("variable read through HTTP", "us", round(middle, 1), peers, lowest, runs, spread)]
-    if theirs is not None:
-        rows.append(Row("the same, as a part of Airflow's", "x", round(middle / theirs, 3), {}, None, runs, 0.0))
+    if peers:
+        part, spread = median_and_spread([mine / its for mine, its in zip(found["ours"], found["peer"], strict=True)])
+        rows.append(Row("the same, as a part of Airflow's", "x", round(part, 3), {}, None, runs, spread))
     emit(rows, arguments)
 
 
