@@ -7,6 +7,7 @@ requests are answered: one line on stdout, a byte on `--ready-fd`, and `READY=1`
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -29,6 +30,8 @@ from server.settings import HOST, PORT, URL_FILE, USER_TOKEN_FILE, WORKER_TOKEN_
 from server.store import Store
 from server.tokens import Claims, InvalidToken, Scope, Tokens, secret_in, write_private
 from server.waiting import Closing
+
+log = logging.getLogger("server")
 
 YEAR_S = 365 * 86_400.0
 GRACE_S = 3
@@ -128,6 +131,8 @@ class Announcing(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the store first: what is wrong with it is said in its own words, and not by uvicorn as a traceback."""
         await self._serving.store.open()
+        if closed := await self._serving.store.seal_anew():
+            log.error("%d variables and connections are encrypted, and no key in TASKHAND_KEYS opens them", closed)
         await super().serve(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

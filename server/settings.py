@@ -3,7 +3,8 @@
 `TASKHAND_HOME` is the state directory: secret, tokens, database, logs. `TASKHAND_SERVER` and `TASKHAND_TOKEN` say
 where a command finds the server and as whom; without them it looks into the state directory, where a server on this
 machine has left both. `TASKHAND_SECRET` is what a server signs tokens with, for several that share a database and no
-state directory.
+state directory. `TASKHAND_KEYS` is what variables and connections are encrypted with: Fernet keys with commas between,
+of which the first one encrypts.
 """
 
 import os
@@ -27,6 +28,8 @@ class Surroundings(Struct, frozen=True):
     """What servers that share a database sign with."""
     notify_socket: str | None = None
     """Where systemd wants to hear of readiness."""
+    keys: tuple[str, ...] = ()
+    """What values are kept sealed with."""
     crash: str | None = None
     """Where a test has this process die."""
 
@@ -41,5 +44,6 @@ def surroundings(environment: Mapping[str, str] | None = None) -> Surroundings:
         token=env.get("TASKHAND_TOKEN") or None,
         secret=env.get("TASKHAND_SECRET") or None,
         notify_socket=env.get("NOTIFY_SOCKET") or None,
+        keys=tuple(key.strip() for key in env.get("TASKHAND_KEYS", "").split(",") if key.strip()),
         crash=env.get("TASKHAND_CRASH") or None,
     )

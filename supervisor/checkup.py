@@ -46,6 +46,7 @@ class StateFacts(Struct, frozen=True):
     free: int | None = None
     """Bytes."""
     database_fault: str | None = None
+    sealed_fault: str | None = None
 
 
 class MachineFacts(Struct, frozen=True):
@@ -110,6 +111,8 @@ def _state(facts: StateFacts) -> Iterator[Finding]:
         yield Finding("disk", Level.PROBLEM if facts.free < FEW_BYTES else Level.NOTE, message)
     if facts.database_fault is not None:
         yield Finding("database", Level.PROBLEM, facts.database_fault)
+    if facts.sealed_fault is not None:
+        yield Finding("keys", Level.PROBLEM, facts.sealed_fault)
 
 
 def _cgroup(facts: MachineFacts) -> Finding:

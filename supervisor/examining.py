@@ -95,7 +95,7 @@ def _state(path: Path) -> StateFacts:
     except OSError as error:
         return StateFacts(str(path), fault=f"nothing can be written there: {error.strerror}")
     opened = place == path and bool(path.stat().st_mode & 0o077)
-    return StateFacts(str(path), None, opened, free, _database(path / DATABASE))
+    return StateFacts(str(path), None, opened, free, _database(path / DATABASE), _sealed(path / DATABASE))
 
 
 def _database(file: Path) -> str | None:
@@ -115,6 +115,30 @@ def _database(file: Path) -> str | None:
             f"{file} has schema {version}, and this version knows {known} at most: install the newer one that made it"
         )
     return None
+
+
+def _sealed(file: Path) -> str | None:
+    """Say whether a server that is started here could open what it has encrypted: with the server's own means."""
+    if not file.is_file():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            rows = [
+                *connection.execute("SELECT value FROM variables WHERE sealed = 1"),
+                *connection.execute("SELECT connection FROM connections WHERE sealed = 1"),
+            ]
+    except sqlite3.Error:  # an older schema, which has no such column; anything else is `_database`'s to say
+        return None
+    keys = import_module("server.settings").surroundings().keys
+    try:
+        seal = import_module("server.sealing").Seal(keys)
+    except (ImportError, ValueError) as error:
+        return str(error)
+    closed = sum(not seal.opens(text) for (text,) in rows)
+    if not closed:
+        return None
+    why = "no key in TASKHAND_KEYS opens them" if keys else "TASKHAND_KEYS is not set here"
+    return f"{closed} variables and connections in {file} are encrypted, and {why}: tasks that ask for them would fail"
 
 
 async def _keeper(settings: Settings, warn: Callable[[str], None]) -> tuple[str | None, float]:

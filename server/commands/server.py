@@ -13,6 +13,7 @@ from server.drivers import UnknownDatabase, store_at
 from server.faults import StoreError
 from server.filters import Retention
 from server.points import arm
+from server.sealing import BadKey, Seal
 from server.serving import Serving, is_loopback, serve
 from server.settings import HOST, PORT, Surroundings, surroundings
 from server.tokens import WeakSecret
@@ -54,7 +55,7 @@ def command(**given: Any) -> None:  # noqa: ANN401 - one for each option, typed 
     arm(around.crash)
     try:
         serve(_serving(options, around))
-    except (OSError, StoreError, UnknownDatabase, WeakSecret) as error:
+    except (OSError, StoreError, UnknownDatabase, WeakSecret, BadKey) as error:
         raise Unserved(f"{_words(error)}{_advice(error)}") from error
 
 
@@ -92,7 +93,7 @@ def _serving(options: Options, around: Surroundings) -> Serving:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Serving(
         home=home,
-        store=store_at(options.db or str(home / "taskhand.db"), lease_s=options.lease),
+        store=store_at(options.db or str(home / "taskhand.db"), lease_s=options.lease, seal=Seal(around.keys)),
         host=options.host,
         port=options.port,
         secret=_secret(options.secret_file, around),

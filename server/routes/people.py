@@ -176,7 +176,7 @@ async def set_connection(request: Call, conn_id: FromPath[str], data: JSONBody[C
 @get("/connections", opt=PEOPLE, responses=refusals(), summary="List connections")
 async def connections(request: Call) -> list[str]:
     """Give the ids of all connections."""
-    return [found.conn_id for found in await request.deck.store.list_connections()]
+    return await request.deck.store.connection_ids()
 
 
 @delete("/connections/{conn_id:str}", opt=PEOPLE, status_code=204, responses=refusals(), summary="Remove a connection")

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from server.sealing import Seal
 from server.sql.graphs import Graphs
 from server.sql.transaction import Database
 
@@ -24,7 +25,8 @@ class Limits(Struct, frozen=True):
 class Part:
     """A part of the store."""
 
-    def __init__(self, database: Database, limits: Limits) -> None:
+    def __init__(self, database: Database, limits: Limits, seal: Seal) -> None:
         self.database = database
         self.limits = limits
+        self.seal = seal
         self.graphs = Graphs()

@@ -1,5 +1,6 @@
 """All parts of the store together."""
 
+from server.sealing import Seal
 from server.sql.assets import Assets
 from server.sql.attempts import AttemptLife
 from server.sql.checkpoints import Checkpoints
@@ -46,6 +47,6 @@ class SqlStore(
         await self.database.close()
 
 
-def store_over(database: Database, limits: Limits | None = None) -> Store:
+def store_over(database: Database, limits: Limits | None = None, seal: Seal | None = None) -> Store:
     """Make a store; that it is one, the type checker says here."""
-    return SqlStore(database, limits or Limits())
+    return SqlStore(database, limits or Limits(), seal or Seal())

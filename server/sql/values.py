@@ -26,17 +26,19 @@ class Values(Part):
     @reads
     def get_variable(self, tx: Transaction, key: str) -> Variable | None:
         """Give a variable."""
-        row = tx.row("SELECT value, description FROM variables WHERE key = ?", key)
-        return None if row is None else Variable(key=key, value=row[0], description=row[1])
+        row = tx.row("SELECT value, sealed, description FROM variables WHERE key = ?", key)
+        if row is None:
+            return None
+        return Variable(key=key, value=self.seal.open(row[0], row[1], f"variable {key!r}"), description=row[2])
 
     @writes
     def set_variable(self, tx: Transaction, key: str, value: str | None, description: str | None) -> None:
         """Write a variable."""
         tx.run(
-            "INSERT INTO variables (key, value, description) VALUES (?, ?, ?) "
-            "ON CONFLICT (key) DO UPDATE SET value = excluded.value, description = excluded.description",
+            "INSERT INTO variables (key, value, sealed, description) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE "
+            "SET value = excluded.value, sealed = excluded.sealed, description = excluded.description",
             checked_key(key),
-            value,
+            *self.seal.close(value),
             description,
         )
 
@@ -59,17 +61,19 @@ class Values(Part):
     @reads
     def get_connection(self, tx: Transaction, conn_id: str) -> Connection | None:
         """Give a connection."""
-        row = tx.row("SELECT connection FROM connections WHERE conn_id = ?", conn_id)
-        return None if row is None else msgspec.json.decode(row[0], type=Connection)
+        row = tx.row("SELECT connection, sealed FROM connections WHERE conn_id = ?", conn_id)
+        if row is None:
+            return None
+        return msgspec.json.decode(self.seal.open(row[0], row[1], f"connection {conn_id!r}") or "", type=Connection)
 
     @writes
     def set_connection(self, tx: Transaction, connection: Connection) -> None:
         """Write a connection."""
         tx.run(
-            "INSERT INTO connections (conn_id, connection) VALUES (?, ?) "
-            "ON CONFLICT (conn_id) DO UPDATE SET connection = excluded.connection",
+            "INSERT INTO connections (conn_id, connection, sealed) VALUES (?, ?, ?) "
+            "ON CONFLICT (conn_id) DO UPDATE SET connection = excluded.connection, sealed = excluded.sealed",
             checked_key(connection.conn_id),
-            pack(connection),
+            *self.seal.close(pack(connection)),
         )
 
     @writes
@@ -78,10 +82,23 @@ class Values(Part):
         return tx.run("DELETE FROM connections WHERE conn_id = ?", conn_id) > 0
 
     @reads
-    def list_connections(self, tx: Transaction) -> list[Connection]:
-        """Give all connections by id."""
-        rows = tx.rows("SELECT connection FROM connections ORDER BY conn_id")
-        return [msgspec.json.decode(row[0], type=Connection) for row in rows]
+    def connection_ids(self, tx: Transaction) -> list[str]:
+        """Give the ids of all connections."""
+        return [conn_id for (conn_id,) in tx.rows("SELECT conn_id FROM connections ORDER BY conn_id")]
+
+    @writes
+    def seal_anew(self, tx: Transaction) -> int:
+        """Seal what is plain or under an older key; gives how many are sealed and opened by no key. Those stay."""
+        closed = 0
+        for table, name, column in (("variables", "key", "value"), ("connections", "conn_id", "connection")):
+            sql = f"SELECT i.{name}, i.{column}, i.sealed FROM {table} i ORDER BY i.{name}{tx.lock}"
+            for key, text, sealed in tx.rows(sql):
+                if sealed and not self.seal.opens(text):
+                    closed += 1
+                elif not self.seal.is_current(text, sealed):
+                    now = self.seal.close(self.seal.open(text, sealed, key))
+                    tx.run(f"UPDATE {table} SET {column} = ?, sealed = ? WHERE {name} = ?", *now, key)
+        return closed
 
     @reads
     def get_state(self, tx: Transaction, ti_id: str, key: str, now: datetime) -> Json | None:

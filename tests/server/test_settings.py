@@ -16,5 +16,6 @@ def test_all_of_it_is_read() -> None:
         "TASKHAND_TOKEN": "t",
         "TASKHAND_SECRET": "s",
         "NOTIFY_SOCKET": "@n",
+        "TASKHAND_KEYS": "one, two,",
     }
-    assert surroundings(said) == Surroundings(Path("/state"), "http://s", "t", "s", "@n")
+    assert surroundings(said) == Surroundings(Path("/state"), "http://s", "t", "s", "@n", ("one", "two"))

@@ -32,6 +32,7 @@ def test_a_healthy_machine_has_nothing_but_good_findings() -> None:
         ({"state": StateFacts("/s", free=MIB)}, "disk", Level.PROBLEM),
         ({"state": StateFacts("/s", free=200 * MIB)}, "disk", Level.NOTE),
         ({"state": StateFacts("/s", database_fault="newer")}, "database", Level.PROBLEM),
+        ({"state": StateFacts("/s", sealed_fault="no key")}, "keys", Level.PROBLEM),
         ({"slots": 2000}, "open files", Level.PROBLEM),
         ({"journal": JournalFacts(fault="a newer version")}, "journal", Level.PROBLEM),
         ({"journal": JournalFacts(damage=1)}, "journal", Level.PROBLEM),
