@@ -59,6 +59,12 @@ def command(**given: Any) -> None:  # noqa: ANN401 - one for each option, typed 
         raise Unserved(f"{_words(error)}{_advice(error)}") from error
 
 
+ADVICE = {
+    errno.EADDRINUSE: "; does a server run here already? --port 0 takes a free port",
+    errno.ENOSPC: "; the state directory has its database and its tokens: make room there, or name another (--home)",
+}
+
+
 def _words(error: Exception) -> str:
     """Say what it is, without the system's number."""
     if not isinstance(error, OSError) or error.strerror is None:
@@ -68,8 +74,7 @@ def _words(error: Exception) -> str:
 
 def _advice(error: Exception) -> str:
     """Say what may be done about it, where the system only says what it is."""
-    taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-    return "; does a server run here already? --port 0 takes a free port" if taken else ""
+    return ADVICE.get(error.errno or 0, "") if isinstance(error, OSError) else ""
 
 
 class Options(Struct, frozen=True, kw_only=True):

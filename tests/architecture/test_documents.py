@@ -67,6 +67,16 @@ def test_every_promise_names_a_test(name: str) -> None:
     assert [row for row in rows if not NAMED_TEST.search(row)] == []
 
 
+def test_all_that_the_readme_will_never_do_is_among_the_promises() -> None:
+    _, _, said = (ROOT / "README.md").read_text().partition("## What it will never do\n")
+    _, _, held = (
+        (ROOT / "docs" / "failure-model.md").read_text().partition("## What README says that it will never do\n")
+    )
+    never = [line[2:9].lower() for line in said.splitlines() if line.startswith("- ")]
+    rows = [line[2:9].lower() for line in held.partition("\n## ")[0].splitlines() if line.startswith("| ")][1:]
+    assert rows == never
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     assert [page.name for page in (ROOT / "docs").glob("*.md") if f"({page.name})" not in index] == ["README.md"]

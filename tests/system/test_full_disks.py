@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from supervisor.records import Record
+from tests.architecture.layout import ROOT
 from tests.system.checkpoints.worlds import World, world
 from tests.system.disks import fill, fill_but, mounts, small_disk
 from tests.system.world import play, stage
@@ -43,6 +46,18 @@ def test_attempts_whose_logs_find_no_room_are_told_right_and_their_timeline_says
         assert said.endswith("lines could not be written: No space left on device")
         assert record.log_bytes == 3000 * 26
     assert any("cannot be written: No space left on device" in warning for warning in warnings)
+
+
+def test_a_server_that_is_to_start_on_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        disk.chmod(0o700)
+        fill(disk)
+        environ = {**os.environ, "TASKHAND_HOME": str(disk)}
+        command = [sys.executable, "-m", "supervisor", "server", "--port", "0"]
+        done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "No space left on device; the state directory has its database and its tokens: make room" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
