@@ -19,9 +19,12 @@ TO_DO: Mapping[int, str] = {
     errno.EEXIST: "move the file away that stands where a directory has to be",
     errno.EISDIR: "move the directory away that stands where a file has to be",
     errno.ENAMETOOLONG: "give it a shorter name",
+}
+ANYWHERE: Mapping[int, str] = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the machine's limit of open files (fs.file-max)",
 }
+"""What no other place would help with."""
 
 
 class PlaceError(Exception):
@@ -30,6 +33,9 @@ class PlaceError(Exception):
 
 def trouble(error: OSError, place: object, another: str = ANOTHER) -> str:
     """Say it in words. `place` is what was meant, where the error does not know it."""
+    number = error.errno or 0
+    if number in ANYWHERE:
+        return f"{error.strerror}; {ANYWHERE[number]}"
     where = place if error.filename is None else error.filename
-    to_do = TO_DO.get(error.errno or 0, "see that this user can make files and directories there")
+    to_do = TO_DO.get(number, "see that this user can make files and directories there")
     return f"{where}: {error.strerror or error}; {to_do}, {another}"

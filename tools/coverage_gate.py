@@ -27,7 +27,7 @@ def main() -> int:
         data = Path(folder) / "coverage"
         tests = [str(mirror_of(module)) for module in modules]
         # One process and no random order: which test reached a line first must not depend on the seed.
-        pytest = ["-m", "pytest", "--quiet", "--no-header", "-p", "no:randomly", "-p", "no:xdist", *tests]
+        pytest = ["-m", "pytest", "--quiet", "--no-header", "-p", "no:randomly", "-n", "0", *tests]
         command = [sys.executable, "-m", "coverage", "run", f"--data-file={data}", f"--source={_packages()}", *pytest]
         # Which branches are reached, a few random cases say as well as thousands, and ten times sooner.
         environment = {**os.environ, "TASKHAND_FUZZ_CASES": "100"}

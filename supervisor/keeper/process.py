@@ -124,7 +124,9 @@ class KeeperProcess:
         except OSError as error:
             self._link.close()
             self._shut_door()
-            raise KeeperError(f"no keeper could be started: {trouble(error, self._settings.python)}") from error
+            own = error.filename == self._settings.python
+            why = error.strerror if own else trouble(error, self._settings.tmp_root)
+            raise KeeperError(f"{self._settings.python} could not be started: {why}") from error
         if self._door is not None:
             self._door.socket.close()  # it is the keeper's now
         self._loop.add_reader(self._link.fileno(), self._readable)

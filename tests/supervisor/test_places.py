@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from supervisor.places import ANOTHER, TO_DO, trouble
+from supervisor.places import ANOTHER, ANYWHERE, TO_DO, trouble
 
 
 @pytest.mark.parametrize("number", TO_DO)
@@ -13,6 +13,13 @@ def test_it_names_the_place_and_what_to_do(number: int) -> None:
     said = trouble(OSError(number, os.strerror(number), "/here"), "/there")
     assert said == f"/here: {os.strerror(number)}; {TO_DO[number]}, {ANOTHER}"
     assert "Errno" not in said
+
+
+@pytest.mark.parametrize("number", ANYWHERE)
+def test_it_names_no_place_where_no_other_would_help(number: int) -> None:
+    assert (
+        trouble(OSError(number, os.strerror(number), "/here"), "/there") == f"{os.strerror(number)}; {ANYWHERE[number]}"
+    )
 
 
 def test_it_has_a_word_for_what_nobody_thought_of() -> None:

@@ -342,7 +342,7 @@ async def test_a_keeper_without_fds_says_so_and_serves_on(tmp_path: Path) -> Non
         low = len(os.listdir(f"/proc/{client.serving_pid}/fd")) + 4
         resource.prlimit(client.serving_pid, resource.RLIMIT_NOFILE, (low, 20_000))
         words = await failing(client.spawn(python("pass")), SpawnError)
-        assert words == "Too many open files"
+        assert words == "Too many open files; raise the limit of open files (ulimit -n)"
         resource.prlimit(client.serving_pid, resource.RLIMIT_NOFILE, (20_000, 20_000))
         child = await client.spawn(python("code = 3"))
         assert (await child.wait()).code == 3
