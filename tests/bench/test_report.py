@@ -98,3 +98,7 @@ def test_the_rest_of_a_report_is_not_taken_for_disturbed() -> None:
     modules = {"codec": {**REPORT["modules"]["codec"], "load": 0.2}, "logs": {**REPORT["modules"]["logs"], "load": 7.0}}
     page = draw("benchmarks.md", {"facts": {}, "modules": modules})
     assert "of `logs` (7), load before the run, only ratios can be relied on. All others were measured at rest." in page
+
+
+def test_every_goal_that_is_not_met_has_its_reason() -> None:
+    assert [line for line in draw("benchmarks.md").splitlines() if "Why is not known" in line] == []
