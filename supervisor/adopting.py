@@ -6,6 +6,7 @@ is done. So whoever reads it knows at least as much as was done, and does again 
 
 - A word that was on its way to the server is forgotten. Its question is on the slate, unanswered, and is asked again by
   itself; what was written into the journal then is told with the same bytes.
+- A child of which nobody heard that it exists is heard of now.
 - A child that was allowed to run and not greeted is not allowed yet: the server is asked again, and answers the same.
 - A heartbeat that was under way is sent again at once, or there would be no other.
 - The end of a process is never remembered: the keeper tells it again.
@@ -46,7 +47,7 @@ class Facts(Struct, frozen=True):
     checkpoints: str | None
     began: float
     pid: int
-    """Which process the server was told of: it takes heartbeats of no other."""
+    """Which process the server is told of where that is not the child: it takes heartbeats of no other."""
     inputs: str | None = None
     """What the checkpoints of a program without frames are made by."""
 

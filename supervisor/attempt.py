@@ -56,8 +56,8 @@ class Attempt:
 
     def __init__(self, office: Office, order: Order, page: Page | None = None) -> None:
         workload = order.workload
-        carrier = workload.ti.context_carrier
-        self.api = AttemptApi(office.client, workload.ti.id, workload.token, office.patience, carrier)
+        ti = workload.ti
+        self.api = AttemptApi(office.client, ti.id, workload.token, office.patience, ti.context_carrier)
         self.extended = office.extended or workload.lease is not None
         self.released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the process is gone: from then on its slot is free."""
@@ -93,8 +93,8 @@ class Attempt:
 
     async def run(self) -> Record:
         """Make the attempt, and come back when the server knows how it ended."""
-        self._begin()
         try:
+            self._begin()
             await self._finished
             self._page.over()
             return await self._conclude()
@@ -173,8 +173,7 @@ class Attempt:
     def _do_greet(self, _: Action) -> None:
         context = self._server.context
         if self._talk is not None and context is not None:
-            now = datetime.now(UTC)
-            self._talk.greet(greeting(self._order.workload, context, self._office.hostname, now))
+            self._talk.greet(greeting(self._order.workload, context, self._office.hostname, datetime.now(UTC)))
 
     def _do_signal(self, action: Action) -> None:
         if self._child is not None and self._plan is not None:
@@ -249,8 +248,9 @@ class Attempt:
     async def _spawn(self) -> None:
         try:
             plan = self._plan = await planned(self._order, self, self._server.context, self._folder)
-            child = self._child = await self._office.keeper.spawn(request_of(self._order, plan, self._core))
-            slate = self._page.spawned(child, facts_of(self._order, self._began, self._pid, self._folder))
+            fd = self._page.prepare(facts_of(self._order, self._began, self._office.pid, self._folder), self._core)
+            child = self._child = await self._office.keeper.spawn(request_of(self._order, plan), fd)
+            slate = self._page.spawned(child)
         except HeldForChangeError as change:
             await self.speak(CheckpointTask(datetime.now(UTC), hold=str(change)))
             self._fire(ev.Unspawned())

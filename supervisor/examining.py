@@ -20,10 +20,10 @@ from supervisor.checkup import JournalFacts, MachineFacts, StateFacts
 from supervisor.http1 import Answer
 from supervisor.journal_files import JournalError, folder_of, holder, read
 from supervisor.keeper import cgroups
-from supervisor.keeper.client import KeeperClient, KeeperError, KeeperSettings
-from supervisor.opening import client_of
+from supervisor.keeper.client import KeeperError
+from supervisor.opening import client_of, try_keeper
 from supervisor.retrying import RetryPolicy
-from supervisor.settings import Loaded, Settings, child_environment
+from supervisor.settings import Loaded, Settings
 
 BRIEF = RetryPolicy(tries=1, patience_s=0.0)
 DATABASE = "taskhand.db"
@@ -143,18 +143,11 @@ def _sealed(file: Path) -> str | None:
 
 async def _keeper(settings: Settings, warn: Callable[[str], None]) -> tuple[str | None, float]:
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        options = settings.keeper
-        wished = KeeperSettings(folder, options.entry, options.preload, child_environment(settings))
-        keeper = KeeperClient(wished, warn)
-        try:
-            await keeper.start()
-        except KeeperError as error:
-            return str(error), time.monotonic() - began
-        else:
-            return None, time.monotonic() - began
-        finally:
-            await keeper.stop()
+    try:
+        await try_keeper(settings, warn)
+    except KeeperError as error:
+        return str(error), time.monotonic() - began
+    return None, time.monotonic() - began
 
 
 async def _skew(client: Client) -> float | None:

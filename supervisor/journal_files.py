@@ -68,9 +68,10 @@ def lock(folder: Path, name: str) -> int:
         raise JournalError(
             f"{folder.parent} is the state directory of {who}, which runs: give this one its own (--state-dir)"
         ) from error
+    note = msgspec.json.encode(Holder(name, os.getpid()))
     try:
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, msgspec.json.encode(Holder(name, os.getpid())), 0)
+        if os.pread(fd, len(note) + 1, 0) != note:  # it is ours: the disk may be full by now, and we its successor
+            os.ftruncate(fd, os.pwrite(fd, note, 0))
     except OSError as error:
         os.close(fd)
         raise JournalError(trouble(error, folder)) from error

@@ -112,6 +112,11 @@ class Journal:
         self._most = limit
         self._fault = ""
 
+    @property
+    def troubled(self) -> bool:
+        """Whether it cannot be written, as far as we know."""
+        return bool(self._fault)
+
     def begin(self) -> None:
         """Start a segment of our own: what others left is read, and never written to.
 

@@ -58,7 +58,7 @@ async def sweep(
 ) -> Swept:
     """Wait for what ends by itself, kill what does not, remove what they left behind.
 
-    `spared` are keepers that were adopted: what came from them is watched.
+    `spared` are keepers that were adopted, and their children: what came from them is watched.
     """
     return await asyncio.to_thread(_sweep, [*dead], [*children], tmp_root, grace_s, {*spared})
 

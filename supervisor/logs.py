@@ -107,6 +107,12 @@ class LogPump:
             asyncio.get_running_loop().remove_reader(self._epoll.fileno())
         await self.writer.stop()
 
+    def resume(self) -> None:
+        """Go on: there was nobody to replace us."""
+        self.writer.start()
+        if self._epoll is not None:
+            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._turn)
+
     async def stop(self) -> None:
         """End all logs, written as far as they were read. Twice is fine, and before the first log too."""
         await asyncio.gather(*(log.finish(0.0) for log in list(self._logs)))

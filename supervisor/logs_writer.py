@@ -61,11 +61,15 @@ class LogWriter:
 
     def open(self, path: Path, note_loss: NoteLoss, on_room: Callable[[], None]) -> LogFile:
         """Give a file to write to; it is opened, and its folder made, with the first write."""
+        self.start()
+        return LogFile(path, note_loss, on_room)
+
+    def start(self) -> None:
+        """Have the thread, after a stop too. Twice is fine."""
         if self._thread is None:
             self._loop = asyncio.get_running_loop()
             self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
             self._thread.start()
-        return LogFile(path, note_loss, on_room)
 
     def write(self, file: LogFile, data: bytes, upto: int = 0) -> None:
         """Queue whole lines. Never blocks and never refuses: who writes a lot looks at `queued`.

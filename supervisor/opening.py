@@ -12,14 +12,16 @@ from pathlib import Path
 
 from supervisor.api import Client
 from supervisor.keeper import cgroups
+from supervisor.keeper.children import Child
 from supervisor.keeper.client import KeeperClient, KeeperError, KeeperSettings
 from supervisor.logs import LogPump
 from supervisor.orders import Office
 from supervisor.sections import ApiSettings
-from supervisor.settings import Settings, child_environment, identity
+from supervisor.settings import Settings, child_environment, doors_of, identity
 from supervisor.shipping import Way
 from supervisor.wire import LeanWire, Timeouts, Wire, address
 
+AGAIN_S = 1.0
 VITAL_CONNECTIONS = 256
 """At most, and only where answers are slow: at 3.5 s each, 32 were too few for the heartbeats of 200 tasks."""
 
@@ -116,31 +118,83 @@ async def office(
     wished = _wished(settings, lasting=lasting)
     client, keeper = client_of(settings.api, on_warning), KeeperClient(wished, on_warning)
     logs = LogPump(settings.logs, on_warning)
+    again: asyncio.Task[None] | None = None
     try:
         held = await keeper.adopt()
         starting = asyncio.ensure_future(keeper.start())
         await asyncio.sleep(0)  # the process is started in this turn of the loop
         meanwhile()
-        await starting
-        _, host, user = identity(settings)
-        yield Office(
-            client=client,
-            keeper=keeper,
-            logs=logs,
-            hostname=host,
-            unixname=user,
-            pid=os.getpid(),
-            lease_s=settings.limits.lease_s,
-            answer_s=settings.api.timeout_s,
-            extended=settings.api.extended,
-            way=Way(on_warning),
-            held=tuple(held),
-        )
+        again = await _first_keeper(starting, keeper, on_warning, patient=bool(held))
+        yield _opened(settings, client, keeper, logs, on_warning, held, again)
+    except BaseException:  # nobody has looked after what was found yet, or will now: it is left as it was
+        await keeper.leave()
+        raise
     finally:
+        if again is not None:
+            again.cancel()
         await keeper.stop()
         await logs.stop()
         await client.close()
         cgroups.forget(wished.cgroup)
+
+
+def _opened(  # noqa: PLR0913, PLR0917 - what an office is made of
+    settings: Settings,
+    client: Client,
+    keeper: KeeperClient,
+    logs: LogPump,
+    on_warning: Callable[[str], None],
+    held: list[Child],
+    starting: "asyncio.Task[None] | None",
+) -> Office:
+    _, host, user = identity(settings)
+    return Office(
+        client=client,
+        keeper=keeper,
+        logs=logs,
+        hostname=host,
+        unixname=user,
+        pid=os.getpid(),
+        lease_s=settings.limits.lease_s,
+        answer_s=settings.api.timeout_s,
+        extended=settings.api.extended,
+        way=Way(on_warning),
+        held=tuple(held),
+        starting=starting,
+    )
+
+
+async def _first_keeper(
+    starting: "asyncio.Future[None]", keeper: KeeperClient, on_warning: Callable[[str], None], *, patient: bool
+) -> "asyncio.Task[None] | None":
+    """Wait for the first keeper. Where there are children to be looked after, no want of one keeps us from that."""
+    try:
+        await starting
+    except KeeperError as error:
+        if not patient:
+            raise
+        on_warning(f"{error}; nothing is claimed until a keeper starts")
+        return asyncio.ensure_future(_start_again(keeper))
+    return None
+
+
+async def _start_again(keeper: KeeperClient) -> None:
+    while True:
+        await asyncio.sleep(AGAIN_S)
+        with contextlib.suppress(KeeperError):
+            return await keeper.start()
+
+
+async def try_keeper(settings: Settings, warn: Callable[[str], None] = lambda _: None) -> None:
+    """Start a keeper as a worker would, and end it. Raises KeeperError when it cannot be started."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = settings.keeper
+        wished = KeeperSettings(folder, options.entry, options.preload, child_environment(settings))
+        keeper = KeeperClient(wished, warn)
+        try:
+            await keeper.start()
+        finally:
+            await keeper.stop()
 
 
 def _wished(settings: Settings, *, lasting: bool) -> KeeperSettings:
@@ -155,5 +209,5 @@ def _wished(settings: Settings, *, lasting: bool) -> KeeperSettings:
         child_environment(settings),
         cgroup=cgroups.prepare() if options.cgroups else None,
         open_files=take_open_files(),
-        doors=str(settings.state_dir / "keepers") if lasting else None,
+        doors=doors_of(settings) if lasting else None,
     )

@@ -1,5 +1,6 @@
 """From a workload to an attempt that can be made: routing, limits, places. Settings meet the server's wishes here."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ from msgspec import Struct, field, structs
 from protocol.http.workloads import AttemptPolicy, ExecuteTask
 from protocol.messages.startup import TIRunContext
 from supervisor import runtimes
-from supervisor.adopting import Facts, alone_until
+from supervisor.adopting import Facts
 from supervisor.answers.desk import Desk
 from supervisor.api import Client
 from supervisor.arguments import resolve
@@ -19,7 +20,6 @@ from supervisor.journal_writer import Notebook
 from supervisor.keeper.children import Child
 from supervisor.keeper.client import KeeperClient
 from supervisor.keeper.link import Kind, Limits, SpawnRequest
-from supervisor.lifecycle import Lifecycle
 from supervisor.logs import LogPump
 from supervisor.notes import Notes
 from supervisor.pages import Page, Title
@@ -55,6 +55,8 @@ class Office(Struct, frozen=True):
     """Whether logs reach the server."""
     held: tuple[Child, ...] = ()
     """The children of the supervisor before us, as their keepers hold them."""
+    starting: "asyncio.Task[None] | None" = None
+    """Done when there is a keeper for new children; None where there is one."""
     journal: Notebook | None = None
     """Where outcomes are written down before they are told; of a worker that carries out one workload, kept in mind."""
 
@@ -187,11 +189,11 @@ def _name(part: str) -> str:
     return quoted if len(quoted) <= NAME_CAP else quoted[:NAME_CAP]
 
 
-def request_of(order: Order, plan: runtimes.SpawnPlan, core: Lifecycle) -> SpawnRequest:
+def request_of(order: Order, plan: runtimes.SpawnPlan) -> SpawnRequest:
     """Give what the keeper is asked."""
     kind = Kind.PYTHON if plan.forks else Kind.EXEC
     ti_id = str(order.workload.ti.id)
-    return SpawnRequest(ti_id, kind, plan.argv, dict(plan.env), plan.cwd, plan.frames, order.limits, alone_until(core))
+    return SpawnRequest(ti_id, kind, plan.argv, dict(plan.env), plan.cwd, plan.frames, order.limits)
 
 
 def folder_of(order: Order, notes: Notes) -> Folder | None:

@@ -9,6 +9,7 @@ outcome waits for the disk; the others ride along. So an attempt that has just b
 worker is killed. Nothing of it was promised yet, and its lease at the server ends by itself.
 """
 
+import os
 import time
 from collections.abc import Collection
 
@@ -64,18 +65,29 @@ class Page:
         self._slate, self._token = slate, token
         self._child = child.pid, child.start_time
 
-    def spawned(self, child: Child, facts: Facts) -> Slate:
-        """There is a process; give its slate."""
-        slate = self._slate = Slate(child.slate_fd)
+    def prepare(self, facts: Facts, core: Lifecycle) -> int:
+        """Make the slate of a process to come, with all on it that makes it known: a fd of it, to give away.
+
+        Before there is a process: from its first instruction on, who finds it can go on with it.
+        """
+        slate = self._slate = Slate()
         if self._journal is not None:
             slate.inscribe(Part.FACTS, inscription(facts))
-            self._note_token()  # of one that the server let run before there was a process
-            self._child = child.pid, child.start_time
-            if (
-                self._open
-            ):  # one that cannot wait is started last: the token that it runs with was there before its slate
-                self._note_token()
-                self._journal.append(Spawned(self._ti, *self._child))
+            self._note_token()  # of one that the server let run before there is a process
+        self.remember(core)
+        return os.dup(slate.fd)
+
+    def spawned(self, child: Child) -> Slate:
+        """There is a process; give its slate."""
+        point("child.spawned")
+        slate = self._slate
+        assert slate is not None  # noqa: S101 - it was prepared
+        if child.slate_fd != slate.fd:
+            os.close(child.slate_fd)
+            child.slate_fd = slate.fd
+        self._child = child.pid, child.start_time
+        if self._journal is not None and self._open:  # one that cannot wait is started after it was let run
+            self._journal.append(Spawned(self._ti, *self._child))
         return slate
 
     def close(self) -> None:

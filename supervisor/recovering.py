@@ -13,7 +13,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Container
+from collections.abc import AsyncIterator, Callable, Container, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +31,7 @@ from supervisor.folders import Folder as CheckpointFolder
 from supervisor.journal import Entry, Opened, Saved, Story, judge
 from supervisor.journal_files import Folder, Found, JournalError, folder_of, lock, read
 from supervisor.journal_writer import Journal
+from supervisor.keeper import doors
 from supervisor.keeper.identity import start_time
 from supervisor.leftovers import boot_id, sweep
 from supervisor.notes import Notes
@@ -38,7 +39,7 @@ from supervisor.orders import Office
 from supervisor.pages import Page
 from supervisor.reporting import ABOUT_THE_TOKEN, Reporter
 from supervisor.retrying import CONFLICTS, UNTIL_ANSWERED
-from supervisor.settings import Settings
+from supervisor.settings import Settings, doors_of
 from supervisor.shipping import Shipper
 
 AT_ONCE = 32
@@ -64,14 +65,19 @@ class Outbox:
         self._complain = complain
         self.clear = asyncio.Event()
         """Nothing is left of those that were not adopted. Before that, work begun anew could run beside itself."""
-        self._keepers: list[int] = []
+        self._spared: list[int] = []
+        self._blamed: dict[bytes, str] = {}
         self._limit = asyncio.Semaphore(AT_ONCE)
 
-    def spare(self, attempts: Container[bytes], keepers: list[int]) -> None:
-        """Leave these attempts to others: they run on, under keepers that must not be swept away."""
+    def spare(self, attempts: Container[bytes], processes: list[int], blamed: Mapping[bytes, str]) -> None:
+        """Leave these attempts to others: they run on, and neither they nor their keepers must be swept away.
+
+        Of those that are `blamed` it is known why nobody can go on with them.
+        """
+        self._blamed = dict(blamed)
         self._entries = [entry for entry in self._entries if entry.ti not in attempts]
         self.left = len(self._entries)
-        self._keepers = keepers
+        self._spared = processes
 
     async def deliver(self, tmp_root: Path) -> None:
         """Deliver all. What is known goes first; the lost ones wait until nothing of them is left."""
@@ -86,7 +92,7 @@ class Outbox:
                 [each for each in self._sessions.values() if (each.pid, each.started) != (mine.pid, mine.started)],
                 [entry.process for entry in entries if entry.process is not None],
                 tmp_root,
-                spared=self._keepers,
+                spared=self._spared,
             )
         )
         sweeping.add_done_callback(lambda _: self.clear.set())
@@ -115,7 +121,8 @@ class Outbox:
     async def _one(self, entry: Entry) -> None:
         async with self._limit:
             try:
-                told = await Delivery(self._office, self._journal, entry, self._complain).make()
+                why = self._blamed.get(entry.ti, WHY)
+                told = await Delivery(self._office, self._journal, entry, self._complain, why).make()
             except Exception as error:  # noqa: BLE001 - a fault of ours in one delivery is not to end the others
                 self._complain(f"attempt {UUID(bytes=entry.ti)}: {type(error).__name__}: {error}")
             else:
@@ -130,7 +137,10 @@ def here_or(session: Opened | None, current: Opened) -> str:
 class Delivery:
     """One attempt's."""
 
-    def __init__(self, office: Office, journal: Journal, entry: Entry, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self, office: Office, journal: Journal, entry: Entry, complain: Callable[[str], None], why: str = WHY
+    ) -> None:
+        self._why = why
         began, token = entry.began, entry.token
         assert began is not None  # noqa: S101 - others are not delivered
         assert token is not None  # noqa: S101 - as above
@@ -173,9 +183,9 @@ class Delivery:
         if self._folder is not None:
             await self._folder.keep(self)  # what a program had renamed when its machine died counts like what was saved
         found = judge(entry, checkpoint=entry.saved is not None or await self._on_record())
-        body = telling.verdict(found, datetime.now(UTC), why=WHY, reason=None, extended=self._began.extended)
+        body = telling.verdict(found, datetime.now(UTC), why=self._why, reason=None, extended=self._began.extended)
         refused = await self._reporter.end(body, found.row)
-        self._note(WHY, body["state"], found.row, refused)
+        self._note(self._why, body["state"], found.row, refused)
         return refused
 
     async def _on_record(self) -> bool:
@@ -239,7 +249,7 @@ async def books(settings: Settings, name: str, complain: Callable[[str], None]) 
         try:
             await asyncio.to_thread(journal.begin)
         except JournalError as error:
-            if settings.journal.on_fault == "drain":
+            if settings.journal.on_fault == "drain" and not doors.found(doors_of(settings)):
                 raise
             complain(f"{error}; outcomes are told without it")
         else:

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -21,12 +21,12 @@ from supervisor.api import Client
 from supervisor.importing import uncollected
 from supervisor.journal_files import folder_of
 from supervisor.keeper.identity import GoneError, start_time
-from supervisor.opening import office
+from supervisor.opening import office, try_keeper
 from supervisor.places import PlaceError, trouble
 from supervisor.records import Record
 from supervisor.settings import Settings, identity
 from supervisor.sources import ClaimSource, Source, StdinSource
-from supervisor.upgrading import arrived, replace
+from supervisor.upgrading import Upgrade, Versions, arrived, forget, hear_again, unsignalled
 
 if TYPE_CHECKING:
     from supervisor.owing import Memo
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+AGAIN_S = 1.0
 _NOT_LET_IN = (401, 403)
 _WHERE = "a server leaves one in its state directory, in `worker-token`: set TASKHAND_WORKER_TOKEN to what is in it"
 NO_TOKEN = (
@@ -93,10 +94,10 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
         telling_s = None if memo is None else settings.graces.short_s
         worker = Worker(opened, settings, found, on_record, on_fault, outbox=owing, telling_s=telling_s)
         if kept is not None and owing is not None:
-            successor = partial(replace, settings.state_dir, kept.journal, opened, while_fd)
-            stack.enter_context(_inheriting(worker, settings, kept, owing, successor))
+            upgrade = Upgrade(worker, kept.journal, opened, while_fd, settings.state_dir, on_fault)
+            stack.enter_context(_inheriting(worker, settings, kept, owing, upgrade))
         asked.pass_on_to(worker.drain)
-        with _while(worker, while_fd), found_by(settings.state_dir, name):
+        with _while(worker, while_fd), found_by(settings.state_dir, name, on_fault, has_tasks=bool(opened.held)):
             on_ready(name)
             await worker.run()
         _complain_of_refusal(worker)
@@ -105,18 +106,29 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
 
 @contextlib.contextmanager
 def _inheriting(
-    worker: "Worker",
-    settings: Settings,
-    kept: "Books",
-    owing: "Outbox",
-    successor: Callable[[], Coroutine[Any, Any, None]],
+    worker: "Worker", settings: Settings, kept: "Books", owing: "Outbox", upgrade: Upgrade
 ) -> Iterator[None]:
     """Take over what the worker before us left in the journal, and be ready to leave it to the one after us."""
     worker.adopt(kept.found.story, owing)
     if settings.journal.on_fault == "drain":
         kept.journal.on_trouble = worker.drain
-    with _upgrades(worker, successor) if settings.worker.source != "stdin" else contextlib.nullcontext():
+        if kept.journal.troubled:
+            worker.drain()
+    with _upgrades(upgrade) if settings.worker.source != "stdin" else contextlib.nullcontext():
         yield
+
+
+async def check(settings: Settings) -> Versions:
+    """Try whether a worker could start, beside one that runs: what it could read of that one. Raises why it could not.
+
+    Its settings have been read. What a keeper warns of does not keep it from serving.
+    """
+    _import_worker()
+    import_module("supervisor.recovering")
+    if settings.worker.source != "stdin" and settings.worker.token is None:
+        raise NoTokenError(NO_TOKEN)
+    await try_keeper(settings)
+    return Versions()
 
 
 def _complain_of_refusal(worker: "Worker") -> None:
@@ -189,8 +201,10 @@ def _signals() -> Iterator[_Asked]:
     From the beginning on: one that came while a keeper starts would end us without a word.
     """
     loop, asked = asyncio.get_running_loop(), _Asked()
+    loop.set_default_executor(ThreadPoolExecutor(initializer=unsignalled))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.hear)
+    hear_again(signal.SIGTERM, signal.SIGINT)
     try:
         yield asked
     finally:
@@ -222,14 +236,17 @@ def _memo(settings: Settings, name: str, complain: Callable[[str], None]) -> "It
 
 
 @contextlib.contextmanager
-def _upgrades(worker: "Worker", leave: Callable[[], Coroutine[Any, Any, None]]) -> Iterator[None]:
+def _upgrades(upgrade: Upgrade) -> Iterator[None]:
     """SIGUSR1 has it become its successor."""
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGUSR1, worker.leave, leave)
+    loop.add_signal_handler(signal.SIGUSR1, upgrade.ask)
+    hear_again(signal.SIGUSR1)
     try:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # who asks one that is ending must not kill it
+        upgrade.stop()
 
 
 @contextlib.contextmanager
@@ -272,23 +289,47 @@ def _folder(state_dir: Path) -> Path:
 
 
 @contextlib.contextmanager
-def found_by(state_dir: Path, name: str) -> Iterator[None]:
+def found_by(state_dir: Path, name: str, complain: Callable[[str], None], *, has_tasks: bool) -> Iterator[None]:
     """Leave a note of who we are: pid and start time, so that a later process with our pid is not taken for us.
 
-    And since when: a successor has our pid and start time. `gap_s` is how long there was nobody before it.
+    And since when: a successor has our pid and start time. `gap_s` is how long there was nobody before it. Who has
+    tasks to look after already does so also where there is no room for a note.
     """
-    folder = _folder(state_dir)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    note = folder / f"{os.getpid()}.json"
+    note = _folder(state_dir) / f"{os.getpid()}.json"
     facts = {"name": name, "pid": os.getpid(), "started": start_time(os.getpid())}
     facts |= {"ready": time.monotonic(), "gap_s": arrived(state_dir)}
-    half = note.with_suffix(".half")
-    half.write_text(json.dumps(facts))
-    half.replace(note)
+    fault = _leave(note, json.dumps(facts))
+    later: asyncio.Task[None] | None = None
+    if fault is not None and not has_tasks:
+        raise fault
+    if fault is not None:
+        complain(f"{note.parent}: {fault.strerror}; no other command finds this worker until there is room")
+        later = asyncio.get_running_loop().create_task(_leave_later(note, json.dumps(facts)))
     try:
         yield
     finally:
+        if later is not None:
+            later.cancel()
         note.unlink(missing_ok=True)
+        forget(state_dir)
+
+
+def _leave(note: Path, text: str) -> OSError | None:
+    """Write it whole; give what kept us."""
+    half = note.with_suffix(".half")
+    try:
+        note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        half.write_text(text)
+        half.replace(note)
+    except OSError as error:
+        return error
+    return None
+
+
+async def _leave_later(note: Path, text: str) -> None:
+    """Write it when there is room: a worker that nobody finds is still one whose tasks run."""
+    while _leave(note, text) is not None:  # noqa: ASYNC110 - nobody tells of room on a disk
+        await asyncio.sleep(AGAIN_S)
 
 
 class Found(NamedTuple):

@@ -105,6 +105,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         return found
 
 
+def doors_of(settings: Settings) -> str:
+    """Say where keepers wait for the next worker of a state directory."""
+    return str(settings.state_dir / "keepers")
+
+
 class Loaded(Struct, frozen=True):
     """The settings, and where each that is not a default came from."""
 

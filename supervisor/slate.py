@@ -2,8 +2,9 @@
 
 **Theory.** A supervisor that is killed takes its memory with it, and what it had read from a child's channels. So what
 the next one needs in order to go on is not in its memory but on a slate: a piece of memory that has no name (memfd), of
-which the keeper holds a duplicate. It is written with single stores and by the kernel, never by a system call of its
-own that could come too late, and is right after a SIGKILL between any two instructions:
+which the keeper is given a duplicate with the wish to start the child; who it is stands there by then. It is written
+with single stores and by the kernel, never by a system call of its own that could come too late, and is right after a
+SIGKILL between any two instructions:
 
 - *Heard.* The bytes of a child's questions stay on the slate until they are answered. A read goes straight from the
   socket onto it. Only how much that was can be lost, so it is asked first and noted; and whether the read happened is
@@ -30,13 +31,17 @@ from supervisor.points import point
 from supervisor.unanswered import unanswered, whole
 
 READ_SIZE = 64 * 1024
-_MAGIC = b"slate\x00\x00\x01"
+VERSION = 2
+"""Of the layout, and of what `adopting` writes there. Another one is not read, and not written to."""
+_MAGIC = b"slate\0\0"
 _HEARD = 4096
 """Where the child's bytes are. The page before it has everything of a fixed size."""
 _SAID = 2 << 30
 _TENURE, _WHICH, _STREAMS, _DUE, _MARK, _MEMORY, _COUNTS = 8, 24, 32, 88, 96, 112, 128
 _MEMORIES = (1024, 2560)
 _MEMORY_CAP = _MEMORIES[1] - _MEMORIES[0]
+_LARGE = (7 << 28, 15 << 27)
+"""Where one is that does not fit."""
 _STREAM = 24
 _FEED = 24
 _TIDY = 256 * 1024
@@ -44,17 +49,18 @@ _WORD = struct.Struct("Q")
 _TWO = struct.Struct("dd")
 
 
-def blank(tenure: tuple[float, float] | None = None) -> int:
-    """Make one: its fd. Called in the keeper, for each child.
-
-    One that the server let run before it was started has a tenure from its first instruction on.
-    """
+def blank() -> int:
+    """Make one: its fd."""
     fd = os.memfd_create("slate")
     os.ftruncate(fd, _SAID)
-    if tenure is not None:
-        os.pwrite(fd, _TWO.pack(*tenure), _TENURE)
     os.lseek(fd, _SAID, os.SEEK_SET)
     return fd
+
+
+def version_of(fd: int) -> int:
+    """Say which version wrote it; 0 where nobody has."""
+    head = os.pread(fd, len(_MAGIC) + 1, 0).ljust(len(_MAGIC) + 1, b"\0")
+    return head[-1] if head.startswith(_MAGIC) else 0
 
 
 def tenure_of(fd: int) -> tuple[float, float] | None:
@@ -88,7 +94,7 @@ class Slate:
         self.fd = blank() if fd is None else fd
         self._mark = os.urandom(8)
         self._map(_HEARD + READ_SIZE)
-        self._bytes[0 : len(_MAGIC)] = _MAGIC
+        self._bytes[0 : len(_MAGIC) + 1] = _MAGIC + bytes([VERSION])
         self._which = self._word(_WHICH) & 1
         self._start = self._word(self._stream) or _HEARD
         self._at = self._word(self._stream + 8) or _HEARD
@@ -193,19 +199,23 @@ class Slate:
         return os.pread(self.fd, min(size, _SAID - part), part + _WORD.size)
 
     def remember(self, memory: bytes) -> None:
-        """Write down what changes. More than there is room for is not written: then the last that fitted holds."""
-        if len(memory) > _MEMORY_CAP:
-            return
+        """Write down what changes. It fits where it costs no system call; where it does not, there is other room."""
         other = 1 - (self._word(_MEMORY) & 1)
         place = _MEMORIES[other]
-        self._view[place : place + len(memory)] = memory
+        if len(memory) > _MEMORY_CAP:
+            os.pwrite(self.fd, memory, _LARGE[other])
+        else:
+            self._view[place : place + len(memory)] = memory
+        point("slate.remembered")
         self._store(_MEMORY, len(memory) << 1 | other)
 
     def memory(self) -> bytes:
         """Give that; nothing where it was never written."""
         word = self._word(_MEMORY)
-        place = _MEMORIES[word & 1]
-        return self._bytes[place : place + (word >> 1)]
+        size, which = word >> 1, word & 1
+        if size > _MEMORY_CAP:
+            return os.pread(self.fd, min(size, _LARGE[1] - _LARGE[0]), _LARGE[which])
+        return self._bytes[_MEMORIES[which] : _MEMORIES[which] + size]
 
     def count_read(self, total: int) -> None:
         """Say how many bytes of the child's words were read; more by one while a read is under way."""

@@ -4,30 +4,72 @@ The process executes itself anew: the same pid, and therefore the same parent, t
 Python where one is named. Its children are adopted as those of a worker that was killed are, by the same path; only
 that it claims no more before it goes, and that what it had to write is written. Whoever asks leaves a note of what he
 wants beside the one by which workers are found, and the successor leaves another when it is ready.
+
+A worker gives itself up for nobody who could not take its place. So it has the successor tried first, as it would be
+executed (`--check`): one that cannot read its settings, import its code or start a keeper says so, and one that could
+not read what the worker leaves on slates and in its journal is known by the versions that it names. Then the worker
+stays, and the reason is in the note.
 """
 
+import asyncio
 import contextlib
 import os
 import resource
-import subprocess
+import signal
 import sys
 import time
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from supervisor import journal as records
+from supervisor import slate
 from supervisor.journal_writer import Journal
 from supervisor.orders import Office
 from supervisor.points import point
 
+CHECK = "--check"
+CHECK_S = 60.0
+"""A keeper alone may take half of it on a busy machine. Nobody waits for it but who asked: the worker works."""
+HELD_BACK = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
+"""What is said to a worker while it has no ears: it waits until its successor has some."""
+DRAINED = "it is being drained"
+
+
+class Versions(Struct, frozen=True):
+    """What a worker reads of the one before it, and writes for the one after."""
+
+    slate: int = slate.VERSION
+    journal: int = records.VERSION
+
 
 class Wish(Struct, frozen=True):
-    """What somebody wants, and since when the worker is gone."""
+    """What somebody wants, and since when the worker is gone, or why it stays."""
 
     python: str = ""
     """Which Python is to run; empty: the same."""
     left: float = 0.0
+    refused: str = ""
+
+
+class Leaving(Protocol):
+    """A worker, to whom takes care of its succession."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether it claims no more."""
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it waits for its successor: a drain ends that."""
+
+    def leave(self, successor: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Claim no more and call this; False when it ends anyway."""
 
 
 def note_of(state_dir: Path, pid: int) -> Path:
@@ -52,38 +94,165 @@ def write(state_dir: Path, pid: int, wish: Wish) -> None:
     half.replace(note)
 
 
-def unfit(python: str) -> str | None:
-    """Say why this Python cannot run a worker; None where it can. Found out before a worker gives itself up for it."""
-    command = [python, "-P", "-m", "supervisor", "run", "--help"]
-    try:
-        tried = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - it is the point
-    except OSError as error:
-        return f"{python} cannot be executed: {error.strerror}"
-    said = tried.stderr.strip().splitlines() or [f"it exited with {tried.returncode}"]
-    return f"{python} cannot run a worker: {said[-1]}" if tried.returncode else None
-
-
 def arrived(state_dir: Path) -> float | None:
-    """Say how long there was no worker, if we are a successor that was asked for; the note is taken away."""
+    """Say how long there was no worker, if we are a successor that was asked for; the note is taken away.
+
+    Another wish may stand there by now: it was for us.
+    """
     wish = read(state_dir, os.getpid())
-    note_of(state_dir, os.getpid()).unlink(missing_ok=True)
-    return time.monotonic() - wish.left if wish.left else None
+    if not wish.left:
+        return None
+    forget(state_dir)
+    return time.monotonic() - wish.left
 
 
-async def replace(state_dir: Path, journal: Journal, office: Office, while_fd: int | None) -> None:
-    """Write what is to be written, and become the successor. Does not come back."""
-    wish = read(state_dir, os.getpid())
-    await office.logs.pause()
-    await journal.stop()
-    if while_fd is not None:
-        os.set_inheritable(while_fd, True)  # noqa: FBT003 - the standard library's own signature
-    files = office.keeper.open_files
-    if files is not None:  # ours were raised: the successor is to find what is usual here, for its children
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    write(state_dir, os.getpid(), Wish(left=time.monotonic()))
-    point("worker.replaced")
-    command = successor(wish.python)
-    os.execv(command[0], command)  # noqa: S606 - it is the point
+def forget(state_dir: Path) -> None:
+    """Take the note to us away. Where somebody has put something else in its place, that stays."""
+    with contextlib.suppress(OSError):
+        note_of(state_dir, os.getpid()).unlink()
+
+
+class Upgrade:
+    """What a worker does when it is asked to become its successor. `ask` is called for each time that it is."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what a worker gives up, and what it needs for that
+        self,
+        worker: Leaving,
+        journal: Journal,
+        office: Office,
+        while_fd: int | None,
+        state_dir: Path,
+        complain: Callable[[str], None],
+    ) -> None:
+        self._state_dir = state_dir
+        self._worker = worker
+        self._journal = journal
+        self._office = office
+        self._while_fd = while_fd
+        self._complain = complain
+        self._trying: asyncio.Task[None] | None = None
+        self._leaving = False
+
+    def ask(self) -> None:
+        """Somebody has left a note. Who asks while another's wish is tried gets the same successor."""
+        if not self._leaving and (self._trying is None or self._trying.done()):
+            self._trying = asyncio.get_running_loop().create_task(self._try())
+
+    def stop(self) -> None:
+        """Try no more."""
+        if self._trying is not None:
+            self._trying.cancel()
+
+    async def _try(self) -> None:
+        why: str | None = DRAINED
+        command: list[str] = []
+        while not self._worker.draining:
+            wish = read(self._state_dir, os.getpid())
+            command = successor(wish.python)
+            why = await unfit(command)
+            if why is not None or read(self._state_dir, os.getpid()) == wish:
+                break
+        if why is None:
+            self._leaving = self._worker.leave(partial(self._replace, command))
+            why = None if self._leaving else DRAINED
+        if why is not None:
+            self._refuse(why)
+
+    def _refuse(self, why: str) -> None:
+        self._leaving = False
+        self._complain(f"no upgrade: {why}; this worker goes on")
+        with contextlib.suppress(OSError):
+            write(self._state_dir, os.getpid(), Wish(refused=why))
+
+    async def _replace(self, command: list[str]) -> None:
+        """Write what is to be written, and become the successor. Comes back when it was not to be."""
+        await self._office.logs.pause()
+        await self._journal.stop()
+        with _held_back():
+            for _ in range(3):  # what came before is in the loop's pipe: read in one turn, called in the next
+                await asyncio.sleep(0)
+            why = self._become(command) if self._worker.leaving else DRAINED
+        self._office.logs.resume()
+        self._refuse(why)
+
+    def _become(self, command: list[str]) -> str:
+        """Give why it could not be."""
+        mine = resource.getrlimit(resource.RLIMIT_NOFILE)
+        files = self._office.keeper.open_files
+        if self._while_fd is not None:
+            os.set_inheritable(self._while_fd, True)  # noqa: FBT003 - the standard library's own signature
+        if files is not None:  # ours were raised: the successor is to find what is usual here, for its children
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, mine[1]))
+        with contextlib.suppress(OSError):  # a full disk: nobody will know how long we were away
+            write(self._state_dir, os.getpid(), Wish(left=time.monotonic()))
+        point("worker.replaced")
+        try:
+            os.execv(command[0], command)  # noqa: S606 - it is the point
+        except OSError as error:
+            resource.setrlimit(resource.RLIMIT_NOFILE, mine)
+            if self._while_fd is not None:
+                os.set_inheritable(self._while_fd, False)  # noqa: FBT003 - as above
+            return f"{command[0]} cannot be executed: {error.strerror}"
+
+
+async def unfit(command: list[str]) -> str | None:
+    """Say why what this command line makes could not take our place; None where it could."""
+    try:
+        process = await asyncio.create_subprocess_exec(*command, CHECK, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+    except OSError as error:
+        return f"{command[0]} cannot be executed: {error.strerror}"
+    try:
+        async with asyncio.timeout(CHECK_S):
+            out, err = await process.communicate()
+    except TimeoutError:
+        return f"its successor did not say within {CHECK_S:g} s whether it can start"
+    finally:
+        if process.returncode is None:
+            process.kill()
+    said = err.decode(errors="replace").strip().splitlines()
+    if process.returncode != 0:
+        why = said[-1].removeprefix("Error: ") if said else f"it exited with {process.returncode}"
+        return f"its successor could not start: {why}"
+    try:
+        theirs = msgspec.json.decode(out, type=Versions)
+    except msgspec.MsgspecError:
+        return f"its successor does not say what it can read: {out[:80]!r}"
+    return unreadable(theirs, Versions())
+
+
+def unreadable(theirs: Versions, ours: Versions) -> str | None:
+    """Say what of ours a successor could not read."""
+    if theirs.slate != ours.slate:
+        return (
+            f"its tasks' slates are of version {ours.slate}, and its successor reads {theirs.slate}: "
+            "drain it (worker drain), and start the other then"
+        )
+    if theirs.journal < ours.journal:
+        return f"its journal is of version {ours.journal}, and its successor reads no newer than {theirs.journal}"
+    return None
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Keep signals for the successor: executing a program takes the handlers away, and what they have not done yet.
+
+    What is held back stays so in the program that is executed, and is let through where it has its handlers.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def unsignalled() -> None:
+    """Have a thread take no signal that the first one holds back."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+
+
+def hear_again(*numbers: int) -> None:
+    """There are handlers for these: let through what was held back for them."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 def successor(python: str) -> list[str]:

@@ -76,11 +76,18 @@ class Worker:
         self._successor: Callable[[], Coroutine[Any, Any, None]] | None = None
         self._times = remembered(settings.state_dir / TIMES)
 
-    def leave(self, successor: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Claim no more, and become another worker, which adopts the attempts."""
-        if not self.draining:
-            self._successor = successor
-            self._draining.set()
+    def leave(self, successor: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Claim no more, and become another worker, which adopts the attempts. False when it ends anyway."""
+        if self.draining:
+            return False
+        self._successor = successor
+        self._draining.set()
+        return True
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it waits to become another worker. A drain comes before that."""
+        return self._successor is not None
 
     @property
     def draining(self) -> bool:
@@ -100,11 +107,10 @@ class Worker:
         try:
             if self._outbox is not None:
                 await self._or_drain(self._outbox.clear.wait())
-            while not self.draining and await self._work():
-                pass
-            if self._successor is not None:
-                remember(self._settings.state_dir / TIMES, self._times)
-                await self._successor()
+            if self._office.starting is not None:
+                await self._or_drain(asyncio.wait_for(self._office.starting, None))
+            while await self._claim():
+                await self._give_way()
             await self._source.close()
             await self._settle()
         finally:
@@ -117,14 +123,15 @@ class Worker:
         """Take over what still runs of the worker before this one, and leave the rest of it to the outbox."""
         keeper = self._office.keeper
         found = adopt(self._office, self._settings, story, self._office.held, self._on_fault)
-        outbox.spare(found.known, [pid for pid in keeper.keeper_pids if pid != keeper.serving_pid])
+        spared = [*(pid for pid in keeper.keeper_pids if pid != keeper.serving_pid), *found.pids]
+        outbox.spare(found.known, spared, found.blamed)
         for attempt in found.attempts:
             self._attend_to(attempt)
 
     def drain(self, reason: StopReason = StopReason.DRAIN, grace_s: float | None = None) -> None:
         """Stop claiming, and stop all attempts. Again: the same, with little patience."""
-        again = self._draining.is_set() and self._ends is None and self._successor is None
-        self._reason, self._ends = reason, None
+        again = self._draining.is_set() and self._ends is None and not self.leaving
+        self._reason, self._ends, self._successor = reason, None, None
         self._draining.set()
         for attempt in [*self.attempts]:
             self._stop(attempt, min(grace_s or URGENT_S, URGENT_S) if again else grace_s)
@@ -133,7 +140,7 @@ class Worker:
         """Stop claiming, and ask each attempt so late that it fits in before this machine ends, and no later."""
         loop, graces = asyncio.get_running_loop(), self._settings.graces
         left_s = max(0.0, left_s - graces.worker_margin_s - graces.task_margin_s)
-        self._reason, self._ends = StopReason.EVICT, loop.time() + left_s
+        self._reason, self._ends, self._successor = StopReason.EVICT, loop.time() + left_s, None
         self._draining.set()
         for attempt in [*self.attempts]:
             delay = ask_in(self._times.needed(attempt.rhythm), left_s, graces.task_s, attempt.grace_s)
@@ -156,6 +163,22 @@ class Worker:
         moment = await noticed(where, self._settings.checkpoints.notice_every_s, self._settings.graces.pod_s)
         self._on_fault(f"this machine ends at {moment.isoformat()}: no more is claimed, and attempts are asked in time")
         self.end_at((moment - datetime.now(UTC)).total_seconds())
+
+    async def _claim(self) -> bool:
+        """Work until there is no more of it or no more is claimed: whether another worker is to go on."""
+        while not self.draining and await self._work():
+            pass
+        return self.leaving
+
+    async def _give_way(self) -> None:
+        """Become another worker. If that could not be, go on as this one."""
+        successor = self._successor
+        assert successor is not None  # noqa: S101 - it is what called us
+        remember(self._settings.state_dir / TIMES, self._times)
+        await successor()
+        if self.leaving:  # nobody has drained us meanwhile
+            self._successor = None
+            self._draining.clear()
 
     async def _work(self) -> bool:
         """Fill what is free: whether there may be more to do."""
@@ -204,7 +227,7 @@ class Worker:
         self._busy += 1
         attempt.released.add_done_callback(self._freed)
         self.attempts[attempt] = asyncio.create_task(self._attend(attempt))
-        if self.draining and self._successor is None:
+        if self.draining and not self.leaving:
             self._stop(attempt, None)
 
     def _freed(self, _: object) -> None:

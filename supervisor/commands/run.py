@@ -1,6 +1,10 @@
 """`worker run`: a long-lived worker."""
 
+import contextlib
+from collections.abc import Iterator
+
 import click
+import msgspec
 
 from supervisor.commands.settings_options import BadSettings, loaded, with_settings
 from supervisor.journal_files import JournalError
@@ -8,8 +12,8 @@ from supervisor.keeper.process import KeeperError
 from supervisor.places import PlaceError
 from supervisor.points import arm
 from supervisor.records import Record
-from supervisor.running import NoTokenError, NoWorkError, announce, run, work
-from supervisor.settings import crash_point, notify_socket
+from supervisor.running import NoTokenError, NoWorkError, announce, check, run, work
+from supervisor.settings import Settings, crash_point, notify_socket
 
 
 @click.command()
@@ -22,14 +26,18 @@ from supervisor.settings import crash_point, notify_socket
 @click.option("--name", metavar="NAME", help="Who this worker is.")
 @click.option("--ready-fd", type=int, metavar="FD", help="Write a line there when it is ready.")
 @click.option("--while-fd", type=int, metavar="FD", help="Drain when the other end of this pipe is closed.")
+@click.option(
+    "--check", "check_only", is_flag=True, help="Say in JSON what it could take over, or why it cannot start."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line for each attempt.")
-def command(
+def command(  # noqa: PLR0913 - one parameter for each flag
     *,
     config: str | None,
     show_settings: bool,
     ready_fd: int | None,
     while_fd: int | None,
     as_json: bool,
+    check_only: bool,
     **given: object,
 ) -> None:
     """Take workloads and carry them out, until SIGTERM.
@@ -41,6 +49,7 @@ def command(
     Exit codes: 0 all attempts were told of; 1 some could not be within the grace; 2 the call could not be carried out.
     """
     settings = loaded(config, _flags(given), show=show_settings, as_json=as_json).settings
+    _end_if(check_only, settings)
     arm(crash_point())
 
     def tell(record: Record) -> None:
@@ -55,13 +64,29 @@ def command(
     def complain(text: str) -> None:
         click.echo(f"worker: {text}", err=True)
 
-    try:
+    with _said():
         undelivered = run(work(settings, None, tell, complain, ready, while_fd=while_fd))
-    except (JournalError, NoTokenError, NoWorkError, KeeperError, PlaceError, ValueError) as error:
-        raise BadSettings(str(error)) from error
     if undelivered:
         complain(f"{undelivered} attempts could not be told of; the next worker on {settings.state_dir} will")
         raise SystemExit(1)
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """Say why there can be no worker, and end."""
+    try:
+        yield
+    except (JournalError, NoTokenError, NoWorkError, KeeperError, PlaceError, ValueError) as error:
+        raise BadSettings(str(error)) from error
+
+
+def _end_if(checking: bool, settings: Settings) -> None:  # noqa: FBT001 - a flag, as it was given
+    """Start nothing that lasts: for who is about to give itself up for the worker that this command line makes."""
+    if checking:
+        with _said():
+            found = run(check(settings))
+        click.echo(msgspec.json.encode(found))
+        raise SystemExit(0)
 
 
 def _flags(given: dict[str, object]) -> dict[str, object]:

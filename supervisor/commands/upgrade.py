@@ -1,5 +1,6 @@
 """`worker upgrade`: have this machine's workers become their successors, with their tasks running."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ import msgspec
 
 from supervisor.commands.settings_options import loaded, with_settings
 from supervisor.running import Found, workers
-from supervisor.upgrading import Wish, unfit, write
+from supervisor.upgrading import Wish, read, write
 
 LOOK_S = 0.02
 
@@ -34,24 +35,17 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     """Have every worker of this state directory run the code that is installed now. Its tasks go on and do not notice.
 
     The worker keeps its pid, its arguments and its place. A task sees the new code when it starts; those that run keep
-    theirs. A worker that reads its workloads from stdin cannot be replaced.
+    theirs. First each worker has its successor try whether it can start and can read what it leaves; if not, it goes
+    on, and why is said. A worker that reads its workloads from stdin cannot be replaced.
 
-    Exit codes: 0 all run the new code; 1 some do not, when the wait is over.
+    Exit codes: 0 all run the new code; 1 some do not, and why is said.
     """
     settings = loaded(config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings).settings
-    if (why := unfit(python)) is not None:
-        raise click.ClickException(f"{why}; nothing was replaced")
     found = list(workers(settings.state_dir))
     for each in found:
-        try:
-            write(settings.state_dir, each.pid, Wish(python=python))
-        except OSError as error:  # a full disk: it could not say either that it is ready
-            raise click.ClickException(
-                f"{settings.state_dir}: {error.strerror}; {each.name} is not replaced"
-            ) from error
-        signal.pidfd_send_signal(each.pidfd, signal.SIGUSR1)
+        _ask(each, settings.state_dir, python)
     until = time.monotonic() + wait_s
-    told = [_told(each, _successor(each, settings.state_dir, until), aloud=not as_json) for each in found]
+    told = [_told(each, settings.state_dir, until, aloud=not as_json) for each in found]
     if as_json:
         click.echo(msgspec.json.encode({"workers": told}).decode())
     elif not found:
@@ -64,23 +58,30 @@ def _ask(worker: Found, state_dir: Path, python: str) -> None:
         write(state_dir, worker.pid, Wish(python=python))
     except OSError as error:  # a full disk: it could not say either that it is ready
         raise click.ClickException(f"{state_dir}: {error.strerror}; {worker.name} is not replaced") from error
-    signal.pidfd_send_signal(worker.pidfd, signal.SIGUSR1)
+    with contextlib.suppress(ProcessLookupError):  # it has ended, as we shall see
+        signal.pidfd_send_signal(worker.pidfd, signal.SIGUSR1)
 
 
-def _told(worker: Found, new: Found | None, *, aloud: bool) -> dict[str, object]:
-    """Say what became of it."""
+def _told(worker: Found, state_dir: Path, until: float, *, aloud: bool) -> dict[str, object]:
+    """Wait for what becomes of it, and say it."""
+    new = _successor(worker, state_dir, until)
+    gap_s, why = (None, new) if isinstance(new, str) else (new.gap_s, None)
     if aloud:
-        state = "is not replaced" if new is None else "runs the new code"
-        gap = "" if new is None or new.gap_s is None else f"; its tasks were alone for {new.gap_s:.2f} s"
+        state = "runs the new code" if why is None else f"is not replaced: {why}"
+        gap = "" if gap_s is None else f"; its tasks were alone for {gap_s:.2f} s"
         click.echo(f"{worker.name} ({worker.pid}): {state}{gap}")
-    return {"name": worker.name, "pid": worker.pid, "upgraded": new is not None, "gap_s": new and new.gap_s}
+    return {"name": worker.name, "pid": worker.pid, "upgraded": why is None, "gap_s": gap_s, "why": why}
 
 
-def _successor(before: Found, state_dir: Path, until: float) -> Found | None:
-    """Wait for the note of the one that follows; None when none came."""
-    while time.monotonic() < until and not before.ended(LOOK_S):
+def _successor(before: Found, state_dir: Path, until: float) -> Found | str:
+    """Wait for the note of the one that follows, or for why there is none."""
+    while time.monotonic() < until:
+        if before.ended(LOOK_S):
+            return "it has ended"
         for each in workers(state_dir):
             os.close(each.pidfd)
             if each.pid == before.pid and each.ready > before.ready:
                 return each
-    return None
+        if why := read(state_dir, before.pid).refused:
+            return why
+    return "it has not answered yet"

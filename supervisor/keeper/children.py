@@ -12,6 +12,9 @@ import msgspec
 from supervisor.keeper import identity
 from supervisor.keeper.link import Exited, Reaped, SpawnRequest, Usage
 
+SLATE = 3
+"""Which of a child's fds it is."""
+
 
 class SpawnError(Exception):
     """There is no child, and why. `ran` when it cannot be excluded that it ran for a moment."""

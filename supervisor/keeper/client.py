@@ -27,7 +27,7 @@ from itertools import count
 import msgspec
 
 from supervisor.keeper import cgroups, doors
-from supervisor.keeper.children import Child, Ending, SpawnError
+from supervisor.keeper.children import SLATE, Child, Ending, SpawnError
 from supervisor.keeper.fosterage import Fosterage
 from supervisor.keeper.leftovers import remove, sweep, sweep_one
 from supervisor.keeper.link import (
@@ -50,11 +50,14 @@ from supervisor.keeper.link import (
 from supervisor.keeper.native import become_subreaper
 from supervisor.keeper.process import KeeperError, KeeperKilledError, KeeperProcess, KeeperSettings, Pending
 from supervisor.keeper.reserve import FdReserve
+from supervisor.points import point
+from supervisor.slate import blank
 
 __all__ = [
     "Child", "Ending", "KeeperClient", "KeeperError", "KeeperSettings", "Kind", "Scope", "SpawnError", "SpawnRequest",
 ]  # fmt: skip
 
+NO_FD = -1
 STARTS = 3
 """How many keepers are started in a row that are killed before they are ready."""
 
@@ -132,16 +135,24 @@ class KeeperClient:
             self._foster = Fosterage(self._settings.cgroup, lambda: self.keeper_pids, self._end)
             self._do(sweep, self._settings.tmp_root)
 
-    async def spawn(self, request: SpawnRequest) -> Child:
+    async def spawn(self, request: SpawnRequest, slate: int | None = None) -> Child:
         """Start a child, or raise SpawnError. When this is cancelled the child is killed, if it came to be.
+
+        Its slate is ours from now on, and the child's when there is one.
 
         A keeper that dies with our wish in its hands may have forked or not. A child that speaks frames has done
         nothing before it is greeted, so it is ended, and started again by the next keeper; any other may have run.
         """
-        child = await self._spawned(request)
-        if child is None and request.frames:
-            child = await self._spawned(request)
+        slate = blank() if slate is None else slate
+        try:
+            child = await self._spawned(request, slate)
+            if child is None and request.frames:
+                child = await self._spawned(request, slate)
+        except BaseException:
+            os.close(slate)
+            raise
         if child is None:
+            os.close(slate)
             raise SpawnError("the keeper died while starting it", ran=not request.frames)
         return child
 
@@ -192,7 +203,18 @@ class KeeperClient:
             self._settings = msgspec.structs.replace(self._settings, cgroup="auto")
             self._place = self._foster = None
 
-    async def _spawned(self, request: SpawnRequest) -> Child | None:
+    async def leave(self) -> None:
+        """End, as `stop` does, and touch no child that another supervisor can find: for one that came to nothing."""
+        for keeper in {*self._kept.values()} & self._keepers:
+            self._keepers.discard(keeper)
+            self._serving = None if self._serving is keeper else self._serving
+            for child in [*keeper.children.values()]:
+                self.children.pop(child.attempt, None)
+            keeper.let_go()
+        self._kept.clear()
+        await self.stop()
+
+    async def _spawned(self, request: SpawnRequest, slate: int) -> Child | None:
         """Try once: None when the keeper died over it."""
         if self._stopped or self._foster is None:
             raise SpawnError("the keeper is not started, or was stopped")
@@ -207,9 +229,10 @@ class KeeperClient:
             raise SpawnError(f"no file descriptors for another child: {error.strerror}") from error
         number = next(self._numbers)
         answer: asyncio.Future[Child | None] = asyncio.get_running_loop().create_future()
-        keeper.pending[number] = Pending(request, answer)
+        keeper.pending[number] = Pending(request, slate, answer)
         try:
-            keeper.say(Spawn(number, request))
+            keeper.say(Spawn(number, request), (slate,))
+            point("child.asked")
         except TooLargeError as error:
             del keeper.pending[number]
             self._reserve.give_back()
@@ -286,10 +309,11 @@ class KeeperClient:
             case Held():
                 self._take_over(keeper, message, packet)
             case SpawnFailed(seq, _, reason):
-                self._reserve.give_back()
-                pending = keeper.pending.pop(seq)
-                if not pending.answer.done():
-                    pending.answer.set_exception(SpawnError(reason))
+                pending = keeper.pending.pop(seq, None)
+                if pending is not None:  # else it was asked for by the supervisor before us
+                    self._reserve.give_back()
+                    if not pending.answer.done():
+                        pending.answer.set_exception(SpawnError(reason))
             case Exited(attempt) if attempt in keeper.children:
                 keeper.children[attempt].tell_exit(message)
             case Reaped(attempt) if attempt in keeper.children:
@@ -297,7 +321,7 @@ class KeeperClient:
 
     def _spawn_succeeded(self, keeper: KeeperProcess, message: Spawned, packet: Packet) -> None:
         pending = keeper.pending.pop(message.seq)
-        if packet.cut or len(packet.fds) != (6 if pending.request.frames else 4):
+        if packet.cut or len(packet.fds) != (5 if pending.request.frames else 3):
             for fd in packet.fds:
                 os.close(fd)
             keeper.say(Kill(message.attempt, signal.SIGKILL, Scope.TREE))
@@ -306,6 +330,7 @@ class KeeperClient:
                     SpawnError(f"its channels were lost: {os.strerror(errno.EMFILE)}", ran=True)
                 )
             return
+        packet.fds.insert(SLATE, NO_FD if pending.answer.done() or self._stopped else pending.slate)
         child = Child(pending.request, message.pid, packet.fds, message.tmpdir)
         child.warnings = message.warnings
         self._know(keeper, child)

@@ -1,10 +1,12 @@
 """The children of a keeper that died: they have fallen to us, and we do for them what it would have done.
 
 The kernel gave them to the supervisor because it is their nearest subreaper, so it is the supervisor that can collect
-them and learn their status. Their pidfds, which we hold anyway, say when. A child that was being started when the
-keeper died, and that nobody told us of, is a stray, and so is what an ended attempt left behind. The supervisor may
-have other children of its own; strays are told from them by the mark that the keepers have in their environment
-(MARK), which every process inherits that comes from one. A process whose environment we may not read is none of ours.
+them and learn their status; those of a keeper that was adopted, and never our child, fall to whoever is above it, and
+their status is asked of the kernel (`postmortem`). Their pidfds, which we hold anyway, say when. A child that was being
+started when the keeper died, and that nobody told us of, is a stray, and so is what an ended attempt left behind. The
+supervisor may have other children of its own; strays are told from them by the mark that the keepers have in their
+environment (MARK), which every process inherits that comes from one. A process whose environment we may not read is
+none of ours.
 """
 
 import asyncio
@@ -15,11 +17,15 @@ from collections.abc import Callable, Iterable
 from supervisor.keeper.cgroups import Group
 from supervisor.keeper.children import Child
 from supervisor.keeper.identity import read_small, start_time
-from supervisor.keeper.link import Reaped, Scope, Usage
+from supervisor.keeper.link import Exited, Reaped, Scope, Usage
+from supervisor.keeper.postmortem import status_of
 from supervisor.keeper.reaping import told, usage_of
 from supervisor.keeper.sweeping import LAST_RETRY_S, Sweep, litter
 from supervisor.keeper.trees import children_of, kill_subtree, signal_group
 
+ASK_S = 0.01
+COLLECTED_WITHIN_S = 1.0
+"""Whoever it fell to collects it at once, if he does his duty."""
 MARK = "TASKHAND_KEEPER"
 
 
@@ -87,12 +93,28 @@ class Fosterage:
         usage = None
         try:
             ended = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            ended = None  # the keeper had collected it, and died before it could say more than it had
+        except ChildProcessError:  # it is another's: its keeper was, or had collected it and died before it said so
+            self._ask(child, sweep, self._loop.time() + COLLECTED_WITHIN_S)
+            return
         if ended is not None:
             sweep.begin()
             child.tell_exit(told(child.attempt, ended))
             usage = usage_of(os.wait4(child.pid, 0)[2])
+        self._bury(child, sweep, usage)
+
+    def _ask(self, child: Child, sweep: Sweep, until: float) -> None:
+        """Learn how it ended from the kernel, which knows it for sure when whoever has it now has collected it."""
+        status = None if child.exited.done() else status_of(child.pidfd, child.pid, child.start_time)
+        if status is not None:
+            code = os.waitstatus_to_exitcode(status)
+            exit_code, number = (code, None) if code >= 0 else (None, -code)
+            child.tell_exit(Exited(child.attempt, child.pid, exit_code, number, core=os.WCOREDUMP(status)))
+        if child.exited.done() or self._loop.time() >= until:
+            self._bury(child, sweep, None)
+        else:
+            self._loop.call_later(ASK_S, self._ask, child, sweep, until)
+
+    def _bury(self, child: Child, sweep: Sweep, usage: Usage | None) -> None:
         del self._children[child.pid]
         self._let_go()
         self._sweep(child, sweep, usage)

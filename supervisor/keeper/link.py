@@ -81,8 +81,6 @@ class SpawnRequest(msgspec.Struct, frozen=True, array_like=True):
     frames: bool = True
     """Whether it gets a channel for frames on fd 3 and one for log lines on fd 4. On fd 5 each has its leash."""
     limits: Limits = Limits()
-    tenure: tuple[float, float] | None = None
-    """Until when it may run alone, where it is allowed to run before it is started: its slate begins with that."""
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -100,7 +98,7 @@ class Charge(msgspec.Struct, frozen=True):
 
 
 class Spawn(msgspec.Struct, frozen=True, array_like=True, tag="spawn"):
-    """Start this child."""
+    """Start this child. With it rides its slate."""
 
     seq: int
     request: SpawnRequest
@@ -147,7 +145,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
 
 
 class Spawned(msgspec.Struct, frozen=True, array_like=True, tag="spawned"):
-    """The child runs. With it ride the fds: pidfd, stdout, stderr, slate, and with frames also frames and logs."""
+    """The child runs. With it ride the fds: pidfd, stdout, stderr, and with frames also frames and logs."""
 
     seq: int
     attempt: str
@@ -159,7 +157,7 @@ class Spawned(msgspec.Struct, frozen=True, array_like=True, tag="spawned"):
 class Held(msgspec.Struct, frozen=True, array_like=True, tag="held"):
     """A child of a supervisor that is gone, told to the next one. It may have ended; that is said after it.
 
-    With it ride the fds, as with `Spawned`.
+    With it ride the fds, as with `Spawned`, and its slate after stderr.
     """
 
     attempt: str

@@ -9,6 +9,7 @@ meanwhile is `solitude`. Whoever comes is told of every child, with its fds, and
 """
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -64,6 +65,7 @@ class Keeper:
         self._retired = False
         self._supervisor = 1
         """Which one it is, counted: what the first one asked for is not the second one's answer."""
+        self._owes_all = False
         self._again: float | None = None
         self._sweep_in: float | None = None
 
@@ -120,7 +122,7 @@ class Keeper:
             if not packet.data:
                 self._lose()
                 return
-            self._obey(read_by_keeper.decode(packet.data))
+            self._obey(read_by_keeper.decode(packet.data), packet.fds)
 
     def _lose(self) -> None:
         """The supervisor is gone."""
@@ -152,7 +154,14 @@ class Keeper:
         self._greet()
         for leader in self._nursery.known():
             self._tell_of(leader)
-        self._tell(HeldAll())
+        self._owes_all = True
+        self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Say that those were all, when it is known of each whether it has begun."""
+        if self._owes_all and all(leader.report == -1 for leader in self._nursery.leaders.values()):
+            self._owes_all = False
+            self._tell(HeldAll())
 
     def _greet(self) -> None:
         """Say to a supervisor that we are ready, and give it its end of the leash."""
@@ -162,7 +171,7 @@ class Keeper:
     def _tell_of(self, leader: Leader) -> None:
         """Tell the next supervisor of a child that it did not ask for."""
         held = Held(leader.attempt, leader.pid, leader.tmpdir, leader.kind, leader.frames)
-        self._link.send(held, leader.handed_over())
+        self._link.send(held, leader.handed_down())
         for ending in (leader.exited, leader.reaped):
             if ending is not None:
                 self._tell(ending)
@@ -170,10 +179,10 @@ class Keeper:
     def _tell(self, message: ToSupervisor) -> None:
         self._link.send(message)
 
-    def _obey(self, wish: Spawn | Kill | Release | Forget | Retire) -> None:
+    def _obey(self, wish: Spawn | Kill | Release | Forget | Retire, fds: list[int]) -> None:
         match wish:
             case Spawn():
-                self._spawn(wish)
+                self._spawn(wish, fds)
             case Kill(attempt, number, scope):
                 leader = self._nursery.by_attempt.get(attempt)
                 if leader is not None and leader.pid in self._nursery.leaders:
@@ -187,14 +196,18 @@ class Keeper:
             case Retire():
                 self._retired = True
 
-    def _spawn(self, spawn: Spawn) -> None:
+    def _spawn(self, spawn: Spawn, fds: list[int]) -> None:
         attempt = spawn.request.attempt
-        if self._retired or attempt in self._nursery.by_attempt:
-            reason = "the keeper is retired" if self._retired else f"attempt {attempt} runs already"
+        reason = "the keeper is retired" if self._retired else "" if fds else os.strerror(errno.EMFILE)
+        if attempt in self._nursery.by_attempt:
+            reason = f"attempt {attempt} runs already"
+        if reason:
+            for fd in fds:
+                os.close(fd)
             self._tell_failure(spawn.seq, attempt, reason)
             return
         try:
-            leader = fork(spawn, self._workshop)
+            leader = fork(spawn, fds[0], self._workshop)
             leader.supervisor = self._supervisor
         except RefusedError as refusal:
             self._tell_failure(spawn.seq, attempt, str(refusal))
@@ -216,6 +229,7 @@ class Keeper:
             leader.failure = word  # told when it is collected, so that its name is free when it is told
         else:
             self._begin(leader)
+        self._tell_all()
 
     def _begin(self, leader: Leader) -> None:
         leader.begun = True

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -79,6 +79,7 @@ class Pending(msgspec.Struct):
     """A spawn that was asked for and not answered yet."""
 
     request: SpawnRequest
+    slate: int
     answer: "asyncio.Future[Child | None]"
 
 
@@ -168,7 +169,8 @@ class KeeperProcess:
                     await self.told_all
                     return True
         except (TimeoutError, GoneError, OSError):
-            pass
+            if self.children:  # one more is being started, and that takes its time: those that run are ours
+                return True
         self._loop.remove_reader(end.fileno())
         self._link.close()
         if self.leash != -1:
@@ -196,12 +198,12 @@ class KeeperProcess:
         """Whether it has ended and been collected."""
         return self._ended.done()
 
-    def say(self, message: ToKeeper) -> None:
+    def say(self, message: ToKeeper, fds: Sequence[int] = ()) -> None:
         """Send; what does not fit waits, and nobody is blocked. Saying something to a dead keeper does nothing."""
         link = self._link
         if link is None or link.fileno() == -1:
             return
-        link.send(message)
+        link.send(message, fds)
         if link.waiting:
             self._loop.add_writer(link.fileno(), self._writable)
 
@@ -225,6 +227,16 @@ class KeeperProcess:
     def retire(self) -> None:
         """Let it end when its last child has."""
         self.say(Retire())
+
+    def let_go(self) -> None:
+        """Serve it no more, and leave it and its children as they are: it waits at its door for the next one."""
+        assert self._link is not None  # noqa: S101 - it was started or found
+        self._loop.remove_reader(self._link.fileno())
+        self._loop.remove_writer(self._link.fileno())
+        self._link.close()
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        os.close(self.leash)
 
     async def end_now(self) -> None:
         """Kill it, if it is there, and wait until it is collected. Children are not touched: they fall to us."""

@@ -7,7 +7,8 @@ are not to be had, and let go of them in the moment before its packet is read.
 
 import os
 
-FDS_PER_CHILD = 6
+FDS_PER_CHILD = 5
+"""That come with it. Its slate is ours, and was made before."""
 
 
 class FdReserve:

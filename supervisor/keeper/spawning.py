@@ -16,7 +16,7 @@ from supervisor.keeper.link import Exited, Kind, Reaped, Spawn
 from supervisor.keeper.native import raw_signal
 from supervisor.keeper.plumbing import Ends, Ground, Start, begin
 from supervisor.places import trouble
-from supervisor.slate import blank, tenure_of
+from supervisor.slate import tenure_of
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,120}\Z")
 
@@ -46,15 +46,14 @@ class Workshop(NamedTuple):
 class Channels:
     """Both ends of a child's channels, by name. Whatever was made when something fails is in one of the two."""
 
-    def __init__(self) -> None:
-        self.ours: dict[str, int] = {}
+    def __init__(self, slate: int) -> None:
+        self.ours: dict[str, int] = {"slate": slate}
         self.theirs: dict[str, int] = {}
 
-    def make(self, *, frames: bool, report: bool, tenure: tuple[float, float] | None = None) -> None:
+    def make(self, *, frames: bool, report: bool) -> None:
         """Make them all. Pipes where one direction is enough: they cost both sides less than sockets."""
         for name in ("stdout", "stderr", *(("logs",) if frames else ()), *(("report",) if report else ())):
             self.ours[name], self.theirs[name] = os.pipe2(os.O_CLOEXEC)
-        self.ours["slate"] = blank(tenure)
         if frames:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             self.ours["frames"], self.theirs["frames"] = ours.detach(), theirs.detach()
@@ -83,7 +82,11 @@ class Leader:
         self.failure = "it ended before it had begun"
 
     def handed_over(self) -> list[int]:
-        """Give the supervisor's ends, in the order in which it expects them."""
+        """Give the supervisor's ends, in the order in which it expects them. The slate is its own."""
+        return [self.held[name] for name in ("pidfd", "stdout", "stderr", "frames", "logs") if name in self.held]
+
+    def handed_down(self) -> list[int]:
+        """Give all to another supervisor than the one that asked for it."""
         return [
             self.held[name] for name in ("pidfd", "stdout", "stderr", "slate", "frames", "logs") if name in self.held
         ]
@@ -103,16 +106,15 @@ class Leader:
             self.report = -1
 
 
-def fork(spawn: Spawn, workshop: Workshop) -> Leader:
-    """Make a child. Whether it has begun is said over its `report`, if it has one. Nothing is left when this raises."""
-    request = spawn.request
-    if not NAME.match(request.attempt):
-        raise RefusedError(f"{request.attempt!r} is no name for an attempt: letters, digits and _.+- are")
-    if request.kind is Kind.EXEC and not request.argv:
-        raise RefusedError("nothing to execute")
-    undo: list[Undo] = []
+def fork(spawn: Spawn, slate: int, workshop: Workshop) -> Leader:
+    """Make a child, to which this slate belongs. Whether it has begun is said over its `report`, if it has one.
+
+    Nothing is left when this raises, nor is the slate.
+    """
+    channels = Channels(slate)
+    undo: list[Undo] = [(_close, channels.ours)]
     try:
-        return _forked(spawn, workshop, undo)
+        return _forked(spawn, channels, workshop, undo)
     except BaseException as error:
         for back, what in reversed(undo):
             back(what)
@@ -121,17 +123,19 @@ def fork(spawn: Spawn, workshop: Workshop) -> Leader:
         raise
 
 
-def _forked(spawn: Spawn, workshop: Workshop, undo: list[Undo]) -> Leader:
+def _forked(spawn: Spawn, channels: Channels, workshop: Workshop, undo: list[Undo]) -> Leader:
     request = spawn.request
+    if not NAME.match(request.attempt):
+        raise RefusedError(f"{request.attempt!r} is no name for an attempt: letters, digits and _.+- are")
+    if request.kind is Kind.EXEC and not request.argv:
+        raise RefusedError("nothing to execute")
     name = f"{request.attempt}.{os.getpid()}-{next(workshop.numbers)}"
     warnings = unenforced(request.limits, workshop.groups.controllers if workshop.groups else frozenset())
     tmpdir = _directory(f"{workshop.tmp_root}/{name}", spawn, undo)
     group = _group(name, spawn, workshop.groups, undo)
-    channels = Channels()
-    undo.append((_close, channels.ours))
     try:
         home = workshop.home if is_quick(request, workshop.home) else None
-        channels.make(frames=request.frames, report=home is None, tenure=request.tenure)
+        channels.make(frames=request.frames, report=home is None)
         channels.theirs["leash"] = workshop.leash.end()
         ends = Ends(stdin=workshop.nowhere, **channels.theirs)
         ground = Ground(ends, tmpdir, group, workshop.start)

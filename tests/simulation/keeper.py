@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from supervisor.keeper.children import Child, Ending, SpawnError
 from supervisor.keeper.link import Exited, Kind, Scope, SpawnRequest
-from supervisor.slate import blank, tenure_of
+from supervisor.slate import tenure_of
 from supervisor.solitude import Event, Solitude, State
 from tests.simulation.children import KILL, Manner, Process
 from tests.simulation.loop import SimLoop
@@ -166,35 +166,39 @@ class Client:
 
     def _take_over(self, keeper: Keeper, kept: Kept) -> Child:
         process = kept.process
-        child = self._know(keeper, kept, SpawnRequest(process.attempt, kept.kind, frames=kept.frames))
+        request = SpawnRequest(process.attempt, kept.kind, frames=kept.frames)
+        child = self._know(keeper, kept, request, os.dup(kept.slate))
         if not process.alive:
             self._ended(child, process)
         return child
 
-    async def spawn(self, request: SpawnRequest) -> Child:
+    async def spawn(self, request: SpawnRequest, slate: int) -> Child:
         """Start a child, or raise SpawnError."""
+        self.note(slate)
         world = self._machine.world
         await asyncio.sleep(world.between(0, FORK_S))
         if not self.keeper.alive:
             self.keeper = self._start_keeper()
         if request.attempt in self.children or request.attempt in self.keeper.children:
+            os.close(slate)
             raise SpawnError(f"attempt {request.attempt} runs already")
         process = self._machine.start(request)
-        kept = self.keeper.children[request.attempt] = Kept(
-            process, request.kind, request.frames, blank(request.tenure)
-        )
+        kept = self.keeper.children[request.attempt] = Kept(process, request.kind, request.frames, os.dup(slate))
         if process.ours is not None:
             process.ours.holders.add(self.keeper)
-        child = self._know(self.keeper, kept, request)
+        child = self._know(self.keeper, kept, request, slate)
         await asyncio.sleep(world.between(0, FORK_S))
         return child
 
-    def _know(self, keeper: Keeper, kept: Kept, request: SpawnRequest) -> Child:
+    def note(self, slate: int) -> None:
+        """Close this when the supervisor dies, as the kernel would."""
+        self._slates.append((slate, os.fstat(slate).st_ino))
+
+    def _know(self, keeper: Keeper, kept: Kept, request: SpawnRequest, slate: int) -> Child:
         process = kept.process
         process.owner, process.keeper = self._supervisor, keeper
         process.on_end = lambda: self._ended(child, process)
-        slate = os.dup(kept.slate)
-        self._slates.append((slate, os.fstat(slate).st_ino))
+        self.note(slate)
         fds = [NO_FD, NO_FD, NO_FD, slate]
         if process.ours is not None:
             fds += [self._machine.sockets.hand(process.ours, self._supervisor), NO_FD]

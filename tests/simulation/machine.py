@@ -84,9 +84,17 @@ CLOCKS = _clocks()
 class SlateOs:
     """A module `os` for slates. Their memory is the kernel's own, and only the sockets are not."""
 
-    def __init__(self, sendfile: Any, urandom: Any) -> None:
+    def __init__(self, world: World, sendfile: Any, urandom: Any) -> None:
         self.sendfile = sendfile
         self.urandom = urandom
+        self._world = world
+
+    def memfd_create(self, name: str) -> int:
+        """Make one, which is closed when who made it dies."""
+        fd, acting = os.memfd_create(name), self._world.acting
+        if isinstance(acting, Supervisor):
+            acting.keeper.note(fd)
+        return fd
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
@@ -113,7 +121,7 @@ def machine(world: World, sockets: Sockets, passed: Callable[[str], None]) -> It
         (supervisor.channels, "socket", sockets),
         (supervisor.points, "_reached", passed),
         (server.points, "_reached", passed),
-        (supervisor.slate, "os", SlateOs(sockets.sendfile, urandom)),
+        (supervisor.slate, "os", SlateOs(world, sockets.sendfile, urandom)),
         (supervisor.slate, "_waiting", lambda end: end.waiting),
         (supervisor.peeking, "readable", sockets.readable),
         (supervisor.peeking, "unread", sockets.unread),

@@ -220,11 +220,14 @@ def test_parts_memory_and_tenure_are_there_for_the_next() -> None:
     slate.inscribe(Part.FACTS, b"facts")
     slate.inscribe(Part.TOKEN, b"long token")
     slate.inscribe(Part.TOKEN, b"token")
-    for word in (b"first", b"second one", b"x" * 100_000):
+    large = bytes(range(256)) * 400
+    for word in (b"first", b"second one", large, b"y" * 100_000):
         slate.remember(word)
+        assert slate.memory() == word
+    assert died_in(lambda: slate.remember(b"lost"), "slate.remembered")
     slate.hold(1.5, 2.5)
     after = heir(slate)
-    assert (after.part(Part.FACTS), after.part(Part.TOKEN), after.memory()) == (b"facts", b"token", b"second one")
+    assert (after.part(Part.FACTS), after.part(Part.TOKEN), after.memory()) == (b"facts", b"token", b"y" * 100_000)
     assert tenure_of(after.fd) == (1.5, 2.5)
     after.close()
     slate.close()
