@@ -32,5 +32,5 @@ def test_every_reference_leads_somewhere(schema: dict[str, Any]) -> None:
 def test_every_route_says_how_it_refuses(schema: dict[str, Any]) -> None:
     for path, methods in schema["paths"].items():
         for method, route in methods.items():
-            assert {"404", "413", "422"} <= route["responses"].keys(), (method, path)
+            assert {"404", "408", "413", "422", "431"} <= route["responses"].keys(), (method, path)
             assert ("401" in route["responses"]) == (not path.endswith(("/health", "/ping", "/metrics"))), path
