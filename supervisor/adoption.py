@@ -82,6 +82,7 @@ class AdoptedAttempt(Attempt):
         child, slate, core = self._found.child, self._found.slate, self._core
         assert self._plan is not None  # noqa: S101 - as above
         assert slate is not None  # noqa: S101 - as above
+        self.placed.set()
         self.note("info", "the attempt goes on under another supervisor", pid=child.pid)
         self._connect(child, self._plan, slate)
         if core.report is Report.TOLD:

@@ -55,14 +55,13 @@ class Attempt:
     """One attempt. `run` gives its record; `stop` may be called at any time."""
 
     def __init__(self, office: Office, order: Order, page: Page | None = None) -> None:
-        workload = order.workload
-        ti = workload.ti
+        workload, ti = order.workload, order.workload.ti
         self.api = AttemptApi(office.client, ti.id, workload.token, office.patience, ti.context_carrier)
         self.extended = office.extended or workload.lease is not None
         self.released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the process is gone: from then on its slot is free."""
-        self._office = office
-        self._order = order
+        self.placed = asyncio.Event()  # it has a process that a successor can adopt, or will have none any more
+        self._office, self._order = office, order
         self._loop = asyncio.get_running_loop()
         self._core = Lifecycle(order.policy, workload.ti.id.bytes)
         self._log = office.logs.open(order.log)
@@ -77,9 +76,8 @@ class Attempt:
         self._talk: Conversation | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._began, self._exited, self._armed = self._loop.time(), 0.0, 0.0
+        self._began, self._exited, self._armed, self._why = self._loop.time(), 0.0, 0.0, ""
         self._finished: asyncio.Future[None] = self._loop.create_future()
-        self._why = ""
 
     @property
     def ti_id(self) -> UUID:
@@ -139,8 +137,7 @@ class Attempt:
 
     def _arm(self) -> None:
         """Come back at the next deadline. A timer that is too early stays: it finds nothing due, and sets the next."""
-        deadline = self._core.next_deadline()
-        if self._core.finished or deadline is None:
+        if self._core.finished or (deadline := self._core.next_deadline()) is None:
             return
         if self._timer is None or deadline < self._armed:
             if self._timer is not None:
@@ -261,6 +258,7 @@ class Attempt:
         else:
             self._connect(child, plan, slate)
             self._fire(ev.Spawned())
+            self.placed.set()
 
     def _connect(self, child: Child, plan: runtimes.SpawnPlan, slate: Slate) -> None:
         if self._folder is not None:
@@ -283,6 +281,7 @@ class Attempt:
         self._settle(child) if self._folder is None else self._go(self._folder.close(self, child, self._settle))
 
     def _free(self) -> None:
+        self.placed.set()
         if not self.released.done():
             self.released.set_result(None)
 

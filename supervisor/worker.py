@@ -9,6 +9,7 @@ shortens patience, and nothing else: what is owed to the server is told all the 
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -37,6 +38,9 @@ TIMES = "checkpoint-times.json"
 
 URGENT_S = 2.0
 """What a second stop leaves a task."""
+
+PLACED_S = 5.0
+"""How long an upgrade waits for attempts that are being started: the server that is to let them run may be away."""
 
 
 class Worker:
@@ -174,6 +178,7 @@ class Worker:
         """Become another worker. If that could not be, go on as this one."""
         successor = self._successor
         assert successor is not None  # noqa: S101 - it is what called us
+        await self._placed()
         remember(self._settings.state_dir / TIMES, self._times)
         await successor()
         if self.leaving:  # nobody has drained us meanwhile
@@ -254,6 +259,13 @@ class Worker:
         if self._telling_s is None or not all(attempt.idle for attempt in self.attempts):
             return last
         return min(last, max(began, self._free_since) + self._telling_s)
+
+    async def _placed(self) -> None:
+        """Wait until what was claimed has a process. What has none cannot be adopted, and would be lost when we go."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PLACED_S):
+                for attempt in [*self.attempts]:
+                    await attempt.placed.wait()
 
     async def _settle(self) -> None:
         """Wait for the attempts; in a drain, no longer than the worker's own grace."""

@@ -1,12 +1,14 @@
 """A worker becomes its successor while its tasks run."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.minimal_api import Answer, Call, faulty
 from tests.system.leaving import processes_of
 from tests.system.test_adoption import COMMAND, World, parent_of, world
 from tests.system.test_commands import PLAIN, output, worker
@@ -46,6 +48,34 @@ def test_an_upgrade_is_noticed_by_nobody_but_who_asked_for_it(tmp_path: Path) ->
     assert keepers == 2  # the one that holds them, and the one for those to come
     assert found.ends() == [[("success", None)], [("success", None)], [("failed", "app")]]
     assert found.starts() == 3
+
+
+def test_what_is_being_started_is_started_before_the_worker_goes(tmp_path: Path) -> None:
+    """The server counts it as running from its answer on, and no keeper knows of it yet: it was taken for lost."""
+
+    async def scenario() -> World:
+        async with world(tmp_path) as found:
+            first = await found.start()
+
+            def fault(call: Call) -> Answer | None:
+                if not call.path.endswith("/run"):
+                    return None
+                first.send_signal(signal.SIGUSR1)
+                return Answer(0, delay_s=0.3)
+
+            with faulty(found.api, fault):
+                wait = f"until [ -e {tmp_path / 'go'} ]; do sleep 0.02; done"
+                found.give(command=["sh", "-c", f"echo here; {wait}"], **PLAIN)
+                assert first.stderr is not None
+                while b"adopted from the last supervisor: 1" not in await first.stderr.readline():
+                    pass
+            found.go()
+            await found.told()
+            await found.stop()
+        return found
+
+    found = play(scenario())
+    assert (found.ends(), found.starts()) == ([[("success", None)]], 1)
 
 
 def test_a_python_that_cannot_run_a_worker_replaces_none(tmp_path: Path) -> None:
