@@ -7,7 +7,8 @@ the machine below them. `python -m tests.simulation SEED` tells what happened un
 - `world` is the clock, chance and who is next; `loop` is asyncio's loop on top of it.
 - `machine` puts clock, sockets and processes in the place of the real ones; `pipes`, `disk` and `network` are them.
 - `children`, `keeper`, `supervising` and `serving` are the parties.
-- `plan` draws a history from its seed, `history` plays it.
+- `plan` draws a history from its seed, `history` plays it; `blows` are what goes wrong in it, and what people do.
+- `many` plays many, on all cores, and counts.
 - `watch` is what has to hold, at each step and at the end; `story` is how it is told.
 - `bugs` are the mistakes that the simulation has to find.
 """

@@ -3,12 +3,20 @@
 import sys
 
 from tests.simulation.history import play
+from tests.simulation.many import many
+
+
+def _say(what: str) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
 
 if __name__ == "__main__":
-    first, count = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    for seed in range(first, first + max(count, 1)):
-        told = play(seed)
-        if told.found or not count:
-            sys.stdout.write(f"{told.story}\n\nseed {seed}: {told.found or 'all is well'}, {told.steps} steps\n")
-            sys.exit(bool(told.found))
-    sys.stdout.write(f"{count} histories from {first}: all is well\n")
+    first = int(sys.argv[1])
+    if len(sys.argv) > 2:
+        tally = many(first, int(sys.argv[2]), _say)
+        _say(tally.story + f"\n\n{tally}" if tally.story else str(tally))
+        sys.exit(tally.bad is not None)
+    told = play(first)
+    _say(f"{told.story}\n\nseed {first}: {told.found or 'all is well'}, {told.steps} steps")
+    sys.exit(bool(told.found))

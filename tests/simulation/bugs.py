@@ -7,7 +7,7 @@ within 2,000 histories means that an invariant is missing, or that no history go
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,19 +17,23 @@ import server.sql.store
 import server.sql.transitions
 import supervisor.answers.checkpoints
 import supervisor.api
+import supervisor.attempt
 import supervisor.conversation
 import supervisor.handlers
 import supervisor.journal
 import supervisor.journal_writer
 import supervisor.lifecycle
 import supervisor.machines
+import supervisor.outcome
 import supervisor.pages
 import supervisor.reporting
 import supervisor.stopping
 import tests.simulation.machine
-from protocol.messages.checkpoints import CheckpointSaved, SaveCheckpoint
+from protocol.messages.checkpoints import CheckpointSaved, SaveCheckpoint, StopReason
 from protocol.states import TaskInstanceState
+from server.faults import Conflict, StoreFull
 from server.listening import Listening
+from server.records import Applied, Beat
 from server.rules import Effect, Event, Move
 from supervisor import events as ev
 from supervisor.deadlines import Deadline
@@ -37,6 +41,7 @@ from supervisor.heartbeat import Word
 from supervisor.leftovers import Swept
 from supervisor.machines import REPORT, Report, ReportEvent
 from supervisor.retrying import ONCE
+from supervisor.worker import Worker
 
 Change = tuple[Any, Any, Any]
 """What of, which of it, and what instead: an attribute by its name, or an item of a table by its key."""
@@ -240,6 +245,85 @@ def leases_end_while_the_server_is_deaf() -> list[Change]:
     return [(Listening, "missed", lambda *_: False)]
 
 
+def what_found_no_room_counts_as_written() -> list[Change]:
+    """A server whose disk is full says yes."""
+    real = server.sql.store.SqlStore.finish
+
+    async def finish(self: Any, *args: Any, **more: Any) -> Any:
+        try:
+            return await real(self, *args, **more)
+        except StoreFull:
+            return Applied.NEW
+
+    return [(server.sql.store.SqlStore, "finish", finish)]
+
+
+def what_is_cleared_begins_at_once() -> list[Change]:
+    """Nobody waits for the attempt that runs."""
+    place = TaskInstanceState.RUNNING, Event.CLEAR
+    return [(server.rules.TABLE, place, server.rules.TABLE[TaskInstanceState.QUEUED, Event.CLEAR])]
+
+
+def nobody_is_told_of_a_kill_by_hand() -> list[Change]:
+    """The heartbeats of what was killed are taken."""
+    real = server.sql.store.SqlStore.heartbeat
+
+    async def heartbeat(self: Any, ti_id: str, *args: Any, **more: Any) -> Any:
+        try:
+            return await real(self, ti_id, *args, **more)
+        except Conflict as refused:
+            if refused.detail.get("current_state") != TaskInstanceState.FAILED:
+                raise
+            return Beat(datetime.now(UTC), None)
+
+    return [(server.sql.store.SqlStore, "heartbeat", heartbeat)]
+
+
+def an_upgrade_is_a_drain() -> list[Change]:
+    """Who becomes his successor asks his tasks to stop."""
+    real = Worker.leave
+
+    def leave(self: Any, successor: Any) -> None:
+        real(self, successor)
+        for attempt in self.attempts:
+            attempt.stop(StopReason.DRAIN)
+
+    return [(Worker, "leave", leave)]
+
+
+def an_end_that_nobody_saw_is_a_good_one() -> list[Change]:
+    """Its status went with an adopted keeper."""
+    real = supervisor.outcome.exit_of
+
+    def exit_of(code: int | None, signal: int | None, contract: Any, **more: Any) -> Any:
+        return real(code or 0 if signal is None else code, signal, contract, **more)
+
+    return [(supervisor.attempt, "exit_of", exit_of)]
+
+
+def a_lease_begins_when_the_worker_says() -> list[Change]:
+    """The server counts from a moment of the worker's clock."""
+    real = server.sql.store.SqlStore.start
+
+    async def start(self: Any, ti_id: str, process: Any, start_date: datetime, now: datetime, **more: Any) -> Any:
+        return await real(self, ti_id, process, start_date, min(now, start_date), **more)
+
+    return [(server.sql.store.SqlStore, "start", start)]
+
+
+def who_has_more_than_its_slots_asks_for_more() -> list[Change]:
+    """A worker with fewer slots than it adopted attempts claims less than nothing."""
+    real = Worker._work  # noqa: SLF001 - where it is
+
+    async def work(self: Any) -> bool:
+        free = self._settings.worker.slots - self._busy
+        if free < 0:
+            await self._source.take(free)
+        return await real(self)
+
+    return [(Worker, "_work", work)]
+
+
 BUGS: tuple[Callable[[], list[Change]], ...] = (
     the_outcome_is_not_written_down,
     it_is_told_before_the_disk_has_it,
@@ -262,6 +346,13 @@ BUGS: tuple[Callable[[], list[Change]], ...] = (
     nobody_is_killed,
     what_is_left_of_the_dead_is_not_waited_for,
     leases_end_while_the_server_is_deaf,
+    what_found_no_room_counts_as_written,
+    what_is_cleared_begins_at_once,
+    nobody_is_told_of_a_kill_by_hand,
+    an_upgrade_is_a_drain,
+    an_end_that_nobody_saw_is_a_good_one,
+    a_lease_begins_when_the_worker_says,
+    who_has_more_than_its_slots_asks_for_more,
 )
 
 

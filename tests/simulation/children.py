@@ -59,7 +59,9 @@ class Manner(Struct, frozen=True):
     lingers_s: float = 0.0
     """How long it goes on after its last word."""
     deaf: bool = False
-    """Whether it takes no notice of SIGTERM, and has closed its leash."""
+    """Whether it takes no notice of SIGTERM."""
+    slips: bool = False
+    """Whether it has closed its leash (decision 0042): the kernel does not end it with keeper and supervisor."""
     on_stop: str = "die"
     """`die`, or `checkpoint`."""
 
@@ -84,6 +86,8 @@ class Process(Party):
         """Whether it knows that its last word was taken."""
         self.home: object = None
         """Whose machine it runs on."""
+        self.frames = end is not None
+        """Whether it speaks."""
         self.owner: Party | None = None
         self.keeper: Party | None = None
         self._watch = watch

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from server.faults import StoreBroken
+from server.faults import StoreFull
 from server.sql.bell import Bell
 from server.sql.migrating import migrate, migrations
 from server.sql.transaction import R, Row, Value, Work
@@ -74,7 +74,7 @@ class Database:
         """Run and commit, at some moment: before it nothing has happened, after it all has."""
         await asyncio.sleep(self._storage.world.between(0, COMMIT_S))
         if self._storage.world.now < self._storage.full_until:
-            raise StoreBroken("database or disk is full")
+            raise StoreFull("database or disk is full")
         tx = SqliteTransaction(self._storage.connection)
         self._storage.connection.execute("SAVEPOINT one")
         try:

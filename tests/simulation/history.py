@@ -1,16 +1,23 @@
 """One history, played: from its seed to what was wrong with it."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+import contextlib
+import gc
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from msgspec import Struct
 
 from protocol.flows import FlowGraph
 from protocol.states import FINISHED
+from server.faults import StoreFull
 from server.records import NewRun
 from supervisor.journal_files import read_disk
 from tests.simulation import plan as plans
-from tests.simulation.children import KILL, Manner
+from tests.simulation.blows import BLOWS, GENTLE, kill_server, kill_supervisor
+from tests.simulation.children import Manner
 from tests.simulation.database import Storage
 from tests.simulation.keeper import Machine
 from tests.simulation.machine import machine
@@ -21,10 +28,12 @@ from tests.simulation.serving import Server
 from tests.simulation.story import Story
 from tests.simulation.supervising import Site, Supervisor
 from tests.simulation.watch import Watch
-from tests.simulation.world import World
+from tests.simulation.world import Died, World
 
 LONGEST_S = 400.0
 LOOK_EVERY_S = 1.0
+AGAIN_S = 0.5
+"""How soon somebody submits a run again for which there was no room."""
 MOST_STEPS = 60_000
 _DONE = ", ".join(f"'{state}'" for state in sorted(FINISHED))
 _UNFINISHED = f"SELECT 1 FROM instances WHERE state NOT IN ({_DONE}) LIMIT 1"  # noqa: S608 - a constant of this file
@@ -37,10 +46,10 @@ class Told(Struct):
     found: list[str]
     story: Story
     steps: int
-
-
-class Died(BaseException):
-    """The process ends here. No `except Exception` hears of it, and what a `finally` does reaches nobody."""
+    injected: Counter[str]
+    """What went wrong, by its kind."""
+    checked: Counter[str]
+    """What was looked at, by what has to hold."""
 
 
 class History:
@@ -55,7 +64,10 @@ class History:
         self.sockets = Sockets(self.world)
         self.network = Network(self.world, self.watch, self.plan.weather)
         self.machines = [Machine(self.world, self.watch, self.sockets, self._manner) for _ in range(self.plan.workers)]
-        self.sites = [Site(self.world, number, each, self.network) for number, each in enumerate(self.machines, 1)]
+        self.sites = [
+            Site(self.world, number, each, self.network, self.plan.settings)
+            for number, each in enumerate(self.machines, 1)
+        ]
         self.watch.disturbed = self._disturbed
         self.server_lives = 0
         self.skew_s = 0.0
@@ -88,16 +100,17 @@ class History:
         finally:
             self.storage.discard()
         found = [*self.watch.found, *(f"{type(each).__name__}: {each}" for each in world.faults)]
-        return Told(world.seed, found, world.story, world.steps)
+        return Told(world.seed, found, world.story, world.steps, self.watch.injected, self.watch.checked)
 
     def _begin(self) -> None:
-        self._start_server()
+        self.start_server()
         for site in self.sites:
             site.start()
         for blow in self.plan.blows:
             if blow.at_s is not None:
                 self.world.at(blow.at_s, self.world.nature, partial(self._hit, blow))
         for begin, end in self.plan.weather.cuts:
+            self.watch.injected["network cut"] += 1
             self.world.at(begin, self.world.nature, partial(self._notice, "the network is cut"))
             self.world.at(end, self.world.nature, partial(self._notice, "the network is whole again"))
         self.world.at(LOOK_EVERY_S, self.world.nature, self._look)
@@ -106,15 +119,26 @@ class History:
         self.watch.faulty()
         self.world.nature.tell(what)
 
-    def _start_server(self) -> None:
+    def start_server(self) -> None:
+        """Start a server, unless one runs."""
         if self.network.server is not None and self.network.server.alive:
             return
         self.server_lives += 1
+        self.watch.server_since = self.world.now if self.server_lives > 1 else -math.inf
         name = "server" if self.server_lives == 1 else f"server (life {self.server_lives})"
         server = self.network.server = Server(self.world, name, self.storage, self.skew_s)
-        if self.server_lives == 1:
-            graph = FlowGraph(dag_id="flow", tasks=self.plan.tasks)
-            server.loop.begin(server.deck.store.submit(graph, NewRun(dag_id="flow", run_id="run"), self.world.wall))
+        if not self.storage.rows("SELECT 1 FROM runs"):
+            server.loop.begin(partial(self._submit, server))
+
+    async def _submit(self, server: Server) -> None:
+        graph, run = FlowGraph(dag_id="flow", tasks=self.plan.tasks), NewRun(dag_id="flow", run_id="run")
+        while True:
+            try:
+                await server.deck.store.submit(graph, run, self.world.wall)
+            except StoreFull:
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
 
     # --- what goes wrong ----------------------------------------------------------------------------------------------
 
@@ -125,8 +149,10 @@ class History:
 
     def _hit(self, blow: Blow) -> None:
         if not self._settled and self.world.now <= plans.FAULTS_S:
-            self.watch.faulty()
-            self._BLOWS[blow.what](self, blow, self.sites[blow.which])
+            if blow.what not in GENTLE:
+                self.watch.faulty()
+            if BLOWS[blow.what](self, blow, self.sites[blow.which]):
+                self.watch.injected[blow.what] += 1
 
     def _pass(self, name: str) -> None:
         """Somebody passes a point: whoever is to die there dies in the middle of a step."""
@@ -136,56 +162,15 @@ class History:
         if blow is None or self._settled or not acting.alive:
             return
         self.watch.faulty()
+        self.watch.injected["death in the middle of a step"] += 1
         acting.tell(f"is at the point {name}")
         if isinstance(acting, Server):
-            self._hit_server(blow, self.sites[0])
+            kill_server(self, blow, self.sites[0])
         elif isinstance(acting, Supervisor):
-            self._hit_supervisor(blow, acting.site)
+            kill_supervisor(self, blow, acting.site)
         raise Died
 
-    def _hit_supervisor(self, blow: Blow, site: Site) -> None:
-        site.kill(power=blow.what == "power")
-        self._after(blow.lasts_s, site.start)
-
-    def _hit_keeper(self, _: Blow, site: Site) -> None:
-        site.kill_keeper()
-
-    def _hit_server(self, blow: Blow, _: Site) -> None:
-        if self.network.server is not None and self.network.server.alive:
-            self.network.server.die()
-        self._after(blow.lasts_s, self._start_server)
-
-    def _hit_child(self, _: Blow, site: Site) -> None:
-        if site.machine.running:
-            self.world.random.choice(site.machine.running).receive(KILL)
-
-    def _fill_disk(self, blow: Blow, site: Site) -> None:
-        site.disk.full_until = self.world.now + blow.lasts_s
-        self.world.nature.tell(f"{site.name}'s disk is full for {blow.lasts_s:.3f} s")
-
-    def _set_clock(self, _: Blow, __: Site) -> None:
-        self.skew_s += self.world.random.choice((-90.0, -8.0, 8.0, 3600.0))
-        if self.network.server is not None:
-            self.network.server.skew_s = self.skew_s
-        self.world.nature.tell(f"the server's clock is {self.skew_s:g} s off")
-
-    def _drain(self, blow: Blow, site: Site) -> None:
-        if site.supervisor is not None and site.supervisor.alive:
-            site.supervisor.drain()
-            self._after(blow.lasts_s + 5.0, site.start)
-
-    _BLOWS: Mapping[str, Callable[["History", Blow, Site], None]] = {
-        "supervisor": _hit_supervisor,
-        "power": _hit_supervisor,
-        "keeper": _hit_keeper,
-        "server": _hit_server,
-        "child": _hit_child,
-        "disk": _fill_disk,
-        "clock": _set_clock,
-        "drain": _drain,
-    }
-
-    def _after(self, seconds: float, step: Callable[[], None]) -> None:
+    def after(self, seconds: float, step: Callable[[], None]) -> None:
         """Have somebody come back, which is a disturbance too."""
 
         def back() -> None:
@@ -198,8 +183,11 @@ class History:
         server = self.network.server
         if server is None or not server.alive or self.network.cut:
             return True
-        away = any(site.supervisor is None or not site.supervisor.alive for site in self.sites)
-        return away or any(self.world.now < site.disk.full_until for site in self.sites)
+        now = self.world.now
+        away = any(
+            site.supervisor is None or not site.supervisor.alive for site in self.sites if now > site.replaced_until
+        )
+        return away or now < self.storage.full_until or any(now < site.disk.full_until for site in self.sites)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -217,13 +205,12 @@ class History:
     def _calm(self) -> float:
         """When nothing goes wrong any more."""
         ends = [self.plan.weather.until, *(end for _, end in self.plan.weather.cuts), self.watch.last_fault]
-        ends += [site.disk.full_until for site in self.sites]
+        ends += [self.storage.full_until, *(site.disk.full_until for site in self.sites)]
         return max(ends)
 
     def _quiet(self) -> bool:
-        return not self.storage.rows(_UNFINISHED) and all(
-            site.supervisor is not None and site.supervisor.idle for site in self.sites
-        )
+        idle = all(site.supervisor is not None and site.supervisor.idle for site in self.sites)
+        return idle and bool(self.storage.rows("SELECT 1 FROM runs")) and not self.storage.rows(_UNFINISHED)
 
     def _has_ended(self) -> bool:
         if self.world.now > LONGEST_S or self.world.steps > MOST_STEPS:
@@ -249,4 +236,17 @@ class History:
 
 def play(seed: int, plan: Plan | None = None) -> Told:
     """Play the history of a seed, or a plan of one's own."""
-    return History(seed, plan).play()
+    with _collected_afterwards():
+        return History(seed, plan).play()
+
+
+@contextlib.contextmanager
+def _collected_afterwards() -> Iterator[None]:
+    """Look for garbage once and not fifty times: nearly all of a history lives until its end, and then none of it."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -38,6 +38,7 @@ class Machine:
         self.manner_of = manner_of
         self.processes: list[Process] = []
         self.keepers: list[Keeper] = []
+        self.skew_s = 0.0
         self._pids = 1 << 30  # no process of the real machine has such a pid
 
     def start(self, request: SpawnRequest) -> Process:
@@ -47,13 +48,13 @@ class Machine:
         process = Process(self.watch, request.attempt, self._pids, self.manner_of(request.attempt), theirs)
         process.tell("is started")
         self.processes.append(process)
-        process.ours, process.home = ours, self
+        process.ours, process.home, process.skew_s = ours, self, self.skew_s
         return process
 
     def let_go(self) -> None:
         """Kill who is on a leash that nobody holds: as the kernel does when keeper and supervisor are both gone."""
         for process in self.running:
-            if process.abandoned and not process.manner.deaf:
+            if process.abandoned and not process.manner.slips:
                 process.receive(KILL)
 
     @property
@@ -74,8 +75,10 @@ class Kept(Struct, eq=False):
 class Keeper(Party):
     """One keeper process."""
 
-    def __init__(self, machine: Machine, name: str) -> None:
+    def __init__(self, machine: Machine, name: str, parent: int) -> None:
         super().__init__(machine.world, name)
+        self.parent = parent
+        """Whose child it is: to that process its own children fall."""
         self.children: dict[str, Kept] = {}
         self.retired = False
         self._machine = machine
@@ -136,10 +139,11 @@ class Client:
     keeper_pids: tuple[int, ...] = ()
     serving_pid = None
 
-    def __init__(self, machine: Machine, supervisor: Party, loop: SimLoop) -> None:
+    def __init__(self, machine: Machine, supervisor: Party, loop: SimLoop, pid: int) -> None:
         self.children: dict[str, Child] = {}
         self._machine = machine
         self._supervisor = supervisor
+        self._pid = pid
         self._loop = loop
         self._known: dict[str, tuple[Keeper, Process]] = {}
         self._slates: list[tuple[int, int]] = []
@@ -149,9 +153,14 @@ class Client:
 
     def _start_keeper(self) -> Keeper:
         self._count += 1
-        keeper = Keeper(self._machine, f"{self._supervisor.name}'s keeper {self._count}")
+        keeper = Keeper(self._machine, f"{self._supervisor.name}'s keeper {self._count}", self._pid)
         self._keepers.append(keeper)
         return keeper
+
+    @property
+    def living(self) -> list[Keeper]:
+        """The keepers that live: the one that serves, and those that were adopted."""
+        return [keeper for keeper in self._keepers if keeper.alive]
 
     async def adopt(self) -> list[Child]:
         """Find the keepers that outlived their supervisor, and all that they hold."""
@@ -224,17 +233,22 @@ class Client:
             keeper.forget(child.attempt)
 
     def _ended(self, child: Child, process: Process) -> None:
-        """Its status is told when it is known, and its end when nothing of it is left."""
-        exited = Exited(child.attempt, child.pid, process.code, process.signal, core=False)
+        """Its status is told when it is known, and its end when nothing of it is left.
+
+        Who is of an adopted keeper that died has fallen to init: its end is seen, and its status by nobody.
+        """
+        keeper, _ = self._known[child.attempt]
         delay = self._machine.world.between(0, NEWS_S)
-        self._loop.call_later(delay, child.tell_exit, exited)
+        if keeper.alive or keeper.parent == self._pid:
+            exited = Exited(child.attempt, child.pid, process.code, process.signal, core=False)
+            self._loop.call_later(delay, child.tell_exit, exited)
         self._loop.call_later(delay + NEWS_S, self._gone, child)
 
     def _gone(self, child: Child) -> None:
         self.children.pop(child.attempt, None)
-        exited = child.exited.result()
+        exited = child.exited.result() if child.exited.done() else None
         if not child.ended.done():
-            child.ended.set_result(Ending(exited.code, exited.signal))
+            child.ended.set_result(Ending(None, None) if exited is None else Ending(exited.code, exited.signal))
 
     async def stop(self) -> None:
         """End all that is left."""

@@ -7,7 +7,7 @@ as the world has them. What would run in a thread runs in one step, a little lat
 import asyncio
 from asyncio import events
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any
 
 from tests.simulation.world import Party
@@ -19,17 +19,31 @@ MOST_CLOSINGS = 50
 _Loop: Any = asyncio.AbstractEventLoop
 
 
-class Handle(asyncio.Handle):
-    """A callback that is a step itself: a frame less than asyncio's, of which a history has thousands."""
+class Handle:
+    """A callback that is a step itself. It has what asyncio uses of a handle; its own costs as much as a step."""
 
-    _callback: Callable[..., object]
-    _args: tuple[Any, ...]
-    _context: Context
-    _loop: "SimLoop"
+    __slots__ = ("_args", "_callback", "_context", "_loop")
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], loop: "SimLoop", context: Context | None
+    ) -> None:
+        self._callback: Callable[..., object] | None = callback
+        self._args = args
+        self._loop = loop
+        self._context = copy_context() if context is None else context
+
+    def cancel(self) -> None:
+        """Do nothing when its time comes. Twice is fine."""
+        self._callback = None
+        self._args = ()
+
+    def cancelled(self) -> bool:
+        """Whether it will do nothing."""
+        return self._callback is None
 
     def __call__(self) -> None:
         """Run, unless it was cancelled."""
-        if self.cancelled():
+        if self._callback is None:
             return
         loop = self._loop
         if loop.world.running is not loop:
@@ -50,35 +64,37 @@ class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not h
         self.on_reader: Callable[[int], None] = lambda _: None
         """Called when somebody begins to listen to a fd."""
         self.world = party.world
-        self._tasks: dict[asyncio.Task[Any], None] = {}  # in their order, which a set has not
+        self._tasks: list[asyncio.Task[Any]] = []
 
     # --- callbacks and time -------------------------------------------------------------------------------------------
 
     def time(self) -> float:
         return self.world.now
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
         handle = Handle(callback, args, self, context)
-        self.world.at(self.world.now, self.party, handle)
+        self.world.soon(self.party, handle)
         return handle
 
     call_soon_threadsafe = call_soon
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> Handle:
         handle = Handle(callback, args, self, context)
         self.world.at(when, self.party, handle)
         return handle
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
-        return self.call_at(self.world.now + delay, callback, *args, context=context)
+    ) -> Handle:
+        handle = Handle(callback, args, self, context)
+        self.world.at(self.world.now + delay, self.party, handle)
+        return handle
 
     def enter(self, what: Callable[[], object]) -> None:
         """Do something as the party's own step, now."""
-        Handle(what, (), self)()
+        Handle(what, (), self, None)()
 
     # --- tasks and futures --------------------------------------------------------------------------------------------
 
@@ -88,20 +104,23 @@ class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not h
     def create_task(
         self, coro: Coroutine[Any, Any, Any], *, name: object = None, context: Context | None = None
     ) -> "asyncio.Task[Any]":
-        task = asyncio.Task(coro, loop=self, name=str(name), context=context)
-        self._tasks[task] = None
-        task.add_done_callback(self._tasks.pop)
+        del name
+        task = asyncio.Task(coro, loop=self, name="", context=context)  # a name that is given is not made up
+        self._tasks.append(task)
         return task
 
-    def begin(self, coro: Coroutine[Any, Any, Any]) -> Callable[[], bool]:
-        """Make a task that nobody waits for: what it raises is a fault of ours. Gives what says whether it is done."""
-        task = self.create_task(coro)
-        task.add_done_callback(self._began)
-        return task.done
+    def begin(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Callable[[], bool]:
+        """Begin what nobody waits for: what it raises is a fault of ours. Gives what says whether it is done."""
+        return self.create_task(self._watched(work)).done
 
-    def _began(self, task: "asyncio.Task[Any]") -> None:
-        if self.party.alive and not task.cancelled() and (error := task.exception()) is not None:
-            self.world.fault(error)
+    async def _watched(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        try:
+            await work()
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - any fault of ours ends the history
+            if self.party.alive:
+                self.world.fault(error)
 
     def run_in_executor(self, executor: object, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
         del executor
@@ -146,9 +165,11 @@ class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not h
 
     def end(self) -> None:
         """Forget all that was under way, as a process that is killed does. Nothing that this closes reaches anyone."""
-        tasks, self._tasks = self._tasks, {}
+        tasks, self._tasks = self._tasks, []
         events._set_running_loop(self)  # noqa: SLF001 - some `finally` asks for it
         for task in tasks:
+            if task.done():
+                continue
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is killed, not forgotten
             _close(task.get_coro())
         self.world.running = None

@@ -5,6 +5,7 @@ Not one part of Taskhand is replaced. It is the clock on the wall, chance, socke
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -137,6 +138,7 @@ def machine(world: World, sockets: Sockets, passed: Callable[[str], None]) -> It
         (supervisor.worker, "remembered", lambda _: Times()),
         (supervisor.worker, "remember", lambda *_: None),
         (server.sql.rows, "urandom", urandom),
+        (logging.getLogger("server"), "disabled", True),
         (server.tokens, "uuid4", lambda: UUID(bytes=urandom(16))),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in replaced]

@@ -69,6 +69,7 @@ class Network:
                 drawn -= share
                 if drawn < 0:
                     self.watch.faulty()
+                    self.watch.injected[f"request {fate}"] += 1
                     return fate
         return Fate.FINE
 
@@ -89,7 +90,6 @@ class Network:
         if server is None or not server.alive:
             broke()
         else:
-            self.watch.arrived(request)
             server.take(request, give)
 
 
@@ -119,7 +119,10 @@ class Wire:
         except TimeoutError:
             raise WireFault(Fault.UNANSWERED, "no answer in time") from None
         finally:  # a process that is killed comes by here too: the kernel closes its connections
-            network.world.nature.later(TRIP_S, lambda: network.hang_up(request))
+            if answered.done() and not answered.cancelled():
+                network.hang_up(request)  # nobody waits for it: one that arrives later finds that out
+            else:
+                network.world.nature.later(TRIP_S, lambda: network.hang_up(request))
 
     def _send(self, request: Request, fate: Fate, answered: "asyncio.Future[Answer]") -> None:
         network, world, party = self._network, self._network.world, self._loop.party

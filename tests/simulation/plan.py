@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from random import Random
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from protocol.flows import OutagePolicy, TaskSpec, TriggerRule
+from supervisor.sections import JournalSettings, LimitSettings
+from supervisor.settings import Settings
 from tests.simulation.children import Manner
 from tests.simulation.network import Fate, Weather
+from tests.simulation.supervising import SETTINGS
 from tests.simulation.watch import TIMEOUT_S
 
 FAULTS_S = 25.0
@@ -50,6 +53,8 @@ class Plan(Struct):
     weather: Weather
     blows: list[Blow] = field(default_factory=list)
     workers: int = 1
+    settings: list[Settings] = []
+    """What each life of a supervisor is given, one after the other; none: always the same."""
 
     @property
     def disk_fails(self) -> bool:
@@ -109,6 +114,7 @@ def _manner(random: Random, *, plain: bool, saves: bool) -> Manner:
         ends=ends,
         lingers_s=random.choice((0.0, 0.0, 0.5, 5.0)),
         deaf=random.random() < 0.2,
+        slips=random.random() < 0.1,
         on_stop="checkpoint" if saves and random.random() < 0.7 else "die",
     )
 
@@ -144,6 +150,34 @@ def _point(random: Random, plan: Plan) -> None:
         plan.blows.append(Blow("point", at_point=random.randint(1, 150), lasts_s=lasts))
 
 
+def _orphans(random: Random, plan: Plan) -> None:
+    """A supervisor dies, its successor adopts, and then the keeper dies that has the children."""
+    which, at_s = random.randrange(plan.workers), random.uniform(0.3, 6.0)
+    how, lasts = random.choice(("supervisor", "supervisor", "upgrade")), random.uniform(0.1, 1.0)
+    plan.blows.append(Blow(how, at_s=at_s, which=which, lasts_s=lasts))
+    for _ in range(random.randint(1, 2)):
+        plan.blows.append(Blow("keeper", at_s=at_s + 1.0 + random.expovariate(0.5), which=which))
+
+
+def _settings(random: Random, plan: Plan) -> None:
+    """Every life of a supervisor has other settings than the last."""
+    plan.settings = [
+        structs.replace(
+            SETTINGS,
+            worker=structs.replace(SETTINGS.worker, slots=random.choice((1, 1, 2, 4))),
+            limits=LimitSettings(
+                boot_s=random.choice((2.0, 5.0)),
+                overtime_s=random.choice((0.5, 2.0, 4.0)),
+                heartbeat_s=random.choice((2.0, 10.0)),
+            ),
+            graces=structs.replace(SETTINGS.graces, pod_s=random.choice((2.0, 4.0))),
+            journal=JournalSettings(segment_bytes=random.choice((600, 3000, 100_000))),
+        )
+        for _ in range(3)
+    ]
+    _blows(random.choice(("supervisor", "upgrade")))(random, plan)
+
+
 KINDS: tuple[Callable[[Random, Plan], None], ...] = (
     _weather,
     _weather,
@@ -154,10 +188,17 @@ KINDS: tuple[Callable[[Random, Plan], None], ...] = (
     _point,
     _blows("keeper"),
     _blows("server"),
-    _blows("server"),
+    _blows("server", lasts_s=(8.0, 14.0)),
     _blows("child", most=3),
     _blows("disk"),
     _blows("power", most=1),
-    _blows("clock", most=1),
+    _blows("server's clock", most=1),
     _blows("drain", most=1),
+    _blows("clock", most=1),
+    _blows("server's disk"),
+    _blows("upgrade"),
+    _blows("clear"),
+    _blows("kill"),
+    _orphans,
+    _settings,
 )

@@ -105,7 +105,7 @@ class Server(Party):
         logbook: Any = None  # no log is sent here
         self.deck = Deck(store, TOKENS, logbook, Metrics(), Closing(), limits)
         self._app = SimpleNamespace(state=SimpleNamespace(deck=self.deck))
-        self.pulse = self.loop.begin(self._pulse())
+        self.pulse = self.loop.begin(self._pulse)
         self.tell("is up")
 
     async def _pulse(self) -> None:
@@ -124,7 +124,7 @@ class Server(Party):
         async def answer() -> None:
             give(await self._answer(request))
 
-        self.loop.begin(answer())
+        self.loop.begin(answer)
 
     async def _answer(self, request: Request) -> Answer:
         path, _, query = request.target.partition("?")
@@ -142,8 +142,8 @@ class Server(Party):
             return _refused(on_refusal(call, refusal))
         except CallerError as error:
             return _refused(on_caller_error(call, error))
-        except StoreError:
-            return _refused(on_store_error(call, StoreError("full")))
+        except StoreError as error:
+            return _refused(on_store_error(call, error))
 
     def _call(self, path: str, notes: dict[str, Any], line: Line) -> Call:
         params = {"ti_id": path[len(TASK) :].partition("/")[0]} if path.startswith(TASK) else {}

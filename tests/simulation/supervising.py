@@ -26,7 +26,10 @@ from tests.simulation.disk import Disk, Hand
 from tests.simulation.loop import SimLoop
 from tests.simulation.network import Network, Wire
 from tests.simulation.serving import worker_token
-from tests.simulation.world import Party, World
+from tests.simulation.world import Died, Party, World
+
+EXEC_S = 0.4
+"""How long there is no supervisor in an upgrade; decision 0038 has what was measured."""
 
 SETTINGS = Settings(
     api=ApiSettings(url="http://server/execution"),
@@ -73,14 +76,17 @@ class Logs:
 class Supervisor(Party):
     """One life of a worker's supervisor."""
 
-    def __init__(self, world: World, name: str, site: "Site") -> None:
+    def __init__(self, world: World, name: str, site: "Site", settings: Settings) -> None:
         super().__init__(world, name)
+        self.skew_s = site.machine.skew_s
+        self.settings = settings
         self.loop = SimLoop(self)
         self.loop.on_reader = lambda fd: site.machine.sockets.listen(fd, self.loop)
-        self.keeper = keeper.Client(site.machine, self, self.loop)
+        self.keeper = keeper.Client(site.machine, self, self.loop, site.pid)
         self.worker: Worker | None = None
+        self.journal: Journal | None = None
         self.site = site
-        self.ended = self.loop.begin(self._main())
+        self.ended = self.loop.begin(self._main)
         self.tell("is up")
 
     async def _main(self) -> None:
@@ -89,9 +95,10 @@ class Supervisor(Party):
         client = Client(wire, wire)
         found = read_disk(site.disk)
         session = max(found.story.sessions, default=0) + 1
-        opened = Opened(session, site.name, site.number, session, "boot", SETTINGS.api.url, 0.0)
-        journal = Journal(
-            site.disk, found, opened, SETTINGS.journal.segment_bytes, self._complain, hand=Hand(self.loop, self.world)
+        settings = self.settings
+        opened = Opened(session, site.name, site.number, site.pid, "boot", settings.api.url, 0.0)
+        journal = self.journal = Journal(
+            site.disk, found, opened, settings.journal.segment_bytes, self._complain, hand=Hand(self.loop, self.world)
         )
         try:
             journal.begin()
@@ -104,14 +111,14 @@ class Supervisor(Party):
             logs=cast("LogPump", Logs()),
             hostname=site.name,
             unixname="user",
-            pid=site.number * 1000 + session,
+            pid=site.pid,
             journal=journal,
             held=tuple(held),
         )
-        request = ClaimRequest(worker=site.name, queues=["default"], slots=1, wait_s=SETTINGS.worker.claim_wait_s)
+        request = ClaimRequest(worker=site.name, queues=["default"], slots=1, wait_s=settings.worker.claim_wait_s)
         source = ClaimSource(client, worker_token(self.world.wall), request)
         outbox = Outbox(office, journal, found.story, self._complain)
-        self.worker = Worker(office, SETTINGS, source, on_fault=self._complain, outbox=outbox)
+        self.worker = Worker(office, settings, source, on_fault=self._complain, outbox=outbox)
         self.worker.adopt(found.story, outbox)
         await self.worker.run()
         await self.keeper.stop()
@@ -135,11 +142,29 @@ class Supervisor(Party):
             self.tell("is asked to end")
             self.loop.enter(self.worker.drain)
 
-    def die(self) -> None:
-        """Be killed."""
+    def upgrade(self) -> bool:
+        """Be asked to become its successor: whether there is somebody to ask."""
+        worker = self.worker
+        if worker is None or worker.draining:
+            return False
+        self.tell("is asked to become its successor")
+        self.loop.enter(lambda: worker.leave(self._become))
+        return True
+
+    async def _become(self) -> None:
+        """As `supervisor.upgrading`: write what is to be written, and execute itself anew."""
+        assert self.journal is not None
+        await self.journal.stop()
+        self.site.replaced_until = self.world.now + EXEC_S
+        self.world.nature.later(EXEC_S, lambda: self.site.start(self.site.pid))
+        self.die("becomes its successor")
+        raise Died
+
+    def die(self, how: str = "is killed") -> None:
+        """Be no more, from one moment to the next."""
         self.alive = False
         self.loop.end()
-        self.tell("is killed")
+        self.tell(how)
         for process in self.site.machine.processes:
             if process.ours is not None and self in process.ours.holders:
                 process.ours.let_go(self)
@@ -150,7 +175,9 @@ class Supervisor(Party):
 class Site:
     """A machine with a worker on it: what outlives the worker."""
 
-    def __init__(self, world: World, number: int, machine: keeper.Machine, network: Network) -> None:
+    def __init__(
+        self, world: World, number: int, machine: keeper.Machine, network: Network, settings: list[Settings]
+    ) -> None:
         self.world = world
         self.number = number
         self.name = f"worker {number}"
@@ -158,25 +185,44 @@ class Site:
         self.network = network
         self.disk = Disk(world, self.name)
         self.lives = 0
+        self.pid = 0
+        """Of the supervisor: a successor by `worker upgrade` has the same."""
+        self.replaced_until = 0.0
+        """An upgrade is under way until then."""
+        self._settings = settings or [SETTINGS]
         self.supervisor: Supervisor | None = None
 
-    def start(self) -> None:
+    def start(self, pid: int | None = None) -> None:
         """Start a supervisor, unless one runs."""
         if self.supervisor is None or not self.supervisor.alive:
+            settings = self._settings[self.lives % len(self._settings)]
             self.lives += 1
+            self.pid = pid or self.number * 1000 + self.lives
             self.disk.failed = False
             name = self.name if self.lives == 1 else f"{self.name} (life {self.lives})"
-            self.supervisor = Supervisor(self.world, name, self)
+            self.supervisor = Supervisor(self.world, name, self, settings)
 
-    def kill(self, *, power: bool = False) -> None:
-        """Kill the supervisor."""
-        if self.supervisor is not None and self.supervisor.alive:
-            self.supervisor.die()
-            self.disk.cut(power=power)
+    def kill(self, *, power: bool = False) -> bool:
+        """Kill the supervisor: whether there was one."""
+        if self.supervisor is None or not self.supervisor.alive:
+            return False
+        self.supervisor.die()
+        self.disk.cut(power=power)
+        return True
 
-    def kill_keeper(self) -> None:
-        """Kill the keeper that serves."""
+    def kill_keeper(self) -> bool:
+        """Kill one of its keepers: whether there was one."""
         supervisor = self.supervisor
-        if supervisor is not None and supervisor.alive and supervisor.keeper.keeper.alive:
-            supervisor.keeper.keeper.end()
-            supervisor.keeper.keeper.tell("is killed")
+        if supervisor is None or not supervisor.alive or not supervisor.keeper.living:
+            return False
+        keeper = self.world.random.choice(supervisor.keeper.living)
+        keeper.end()
+        keeper.tell("is killed")
+        return True
+
+    def set_clock(self, skew_s: float) -> None:
+        """Have the machine's clock be wrong by so much, for everybody on it."""
+        self.machine.skew_s = skew_s
+        for party in [self.supervisor, *self.machine.processes]:
+            if party is not None:
+                party.skew_s = skew_s

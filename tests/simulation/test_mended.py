@@ -60,7 +60,7 @@ def test_a_worker_takes_no_work_before_nothing_is_left_of_the_last_one() -> None
     """Keeper and supervisor were killed, and a child that is deaf to signals outlived its lease: it got a twin."""
     for seed in range(5):
         killed = [Blow("keeper", at_s=0.5), Blow("supervisor", at_s=1.0, lasts_s=11.0)]
-        history = play(seed, plan(Manner(25.0, steps=1, deaf=True), blows=killed))
+        history = play(seed, plan(Manner(25.0, steps=1, deaf=True, slips=True), blows=killed))
         assert not history.found, history.story
         assert told(history)[-1] == "told_success"
 
@@ -73,6 +73,15 @@ def test_a_plain_program_is_adopted_with_the_token_that_it_runs_by() -> None:
         assert not history.found, history.story
         assert told(history)[-1] == "told_success"
         assert not [what for what in told(history) if what.startswith("lost")], history.story
+
+
+def test_an_upgrade_leaves_nobody_behind_who_is_being_started() -> None:
+    """Between the server's leave to run and the fork nobody could adopt it: it was taken for lost, and a try spent."""
+    for step in range(20, 60):
+        upgrade = [Blow("upgrade", at_step=step)]
+        history = play(0, plain(plan(Manner(1.0, ends="exit 0"), blows=upgrade)))
+        assert not history.found, history.story
+        assert told(history).count("run") == 1, history.story
 
 
 @pytest.mark.slow

@@ -16,6 +16,10 @@ from tests.simulation.story import Story
 DAWN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+class Died(BaseException):
+    """The process ends here. No `except Exception` hears of it, and what a `finally` does reaches nobody."""
+
+
 class Party:
     """Somebody who may die: a process, or a machine's part."""
 
@@ -63,6 +67,10 @@ class World:
         else:
             self._asked += 1
             heapq.heappush(self._later, (moment, self._asked, party, step))
+
+    def soon(self, party: Party, step: Callable[[], None]) -> None:
+        """Have a party do something next."""
+        self._ready.append((party, step))
 
     def fault(self, error: BaseException) -> None:
         """Note what was raised where nobody expected it."""
