@@ -179,6 +179,8 @@ class Worker:
         successor = self._successor
         assert successor is not None  # noqa: S101 - it is what called us
         await self._placed()
+        if not self.leaving:  # somebody has drained us meanwhile
+            return
         remember(self._settings.state_dir / TIMES, self._times)
         await successor()
         if self.leaving:  # nobody has drained us meanwhile
