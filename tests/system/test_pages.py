@@ -87,4 +87,5 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     file = tmp_path / "taskhand.service"
     file.write_text(unit.replace("/opt/taskhand/bin/worker", str(Path(sys.executable).with_name("worker"))))
     done = subprocess.run([program, "verify", "--man=no", str(file)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    newer = "Unknown key 'DelegateSubgroup' in section [Service], ignoring."  # what systemd before 254 says of it
+    assert (done.returncode, [line for line in done.stderr.splitlines() if newer not in line]) == (0, [])
