@@ -26,7 +26,7 @@ from supervisor.places import PlaceError, trouble
 from supervisor.records import Record
 from supervisor.settings import Settings, identity
 from supervisor.sources import ClaimSource, Source, StdinSource
-from supervisor.upgrading import Upgrade, Versions, arrived, forget, hear_again, unsignalled
+from supervisor.upgrading import Inheritance, Upgrade, arrived, forget, hear_again, unsignalled
 
 if TYPE_CHECKING:
     from supervisor.owing import Memo
@@ -94,7 +94,7 @@ async def work(  # noqa: PLR0913 - what a worker is told by, one by one
         telling_s = None if memo is None else settings.graces.short_s
         worker = Worker(opened, settings, found, on_record, on_fault, outbox=owing, telling_s=telling_s)
         if kept is not None and owing is not None:
-            upgrade = Upgrade(worker, kept.journal, opened, while_fd, settings.state_dir, on_fault)
+            upgrade = Upgrade(worker, kept.journal, opened, while_fd, settings, on_fault)
             stack.enter_context(_inheriting(worker, settings, kept, owing, upgrade))
         asked.pass_on_to(worker.drain)
         with _while(worker, while_fd), found_by(settings.state_dir, name, on_fault, has_tasks=bool(opened.held)):
@@ -118,7 +118,7 @@ def _inheriting(
         yield
 
 
-async def check(settings: Settings) -> Versions:
+async def check(settings: Settings) -> Inheritance:
     """Try whether a worker could start, beside one that runs: what it could read of that one. Raises why it could not.
 
     Its settings have been read. What a keeper warns of does not keep it from serving.
@@ -128,7 +128,7 @@ async def check(settings: Settings) -> Versions:
     if settings.worker.source != "stdin" and settings.worker.token is None:
         raise NoTokenError(NO_TOKEN)
     await try_keeper(settings)
-    return Versions()
+    return Inheritance.of(settings)
 
 
 def _complain_of_refusal(worker: "Worker") -> None:

@@ -6,8 +6,8 @@ that it claims no more before it goes, and that what it had to write is written.
 wants beside the one by which workers are found, and the successor leaves another when it is ready.
 
 A worker gives itself up for nobody who could not take its place. So it has the successor tried first, as it would be
-executed (`--check`): one that cannot read its settings, import its code or start a keeper says so, and one that could
-not read what the worker leaves on slates and in its journal is known by the versions that it names. Then the worker
+executed (`--check`): one that cannot read its settings, import its code or start a keeper says so, and one that would
+look elsewhere for what the worker leaves, or could not read it, is known by what it says of itself. Then the worker
 stays, and the reason is in the note.
 """
 
@@ -23,6 +23,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -32,6 +33,7 @@ from supervisor import slate
 from supervisor.journal_writer import Journal
 from supervisor.orders import Office
 from supervisor.points import point
+from supervisor.settings import Settings
 
 CHECK = "--check"
 CHECK_S = 60.0
@@ -41,11 +43,21 @@ HELD_BACK = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
 DRAINED = "it is being drained"
 
 
-class Versions(Struct, frozen=True):
-    """What a worker reads of the one before it, and writes for the one after."""
+class Inheritance(Struct, frozen=True):
+    """What a worker reads of the one before it and leaves to the one after, and where."""
 
+    state_dir: str
+    api: str
+    """The server's host: the tasks' tokens are shown to no other."""
+    adopts: bool = True
     slate: int = slate.VERSION
     journal: int = records.VERSION
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Inheritance":
+        """Say it of a worker with these settings."""
+        host = urlsplit(settings.api.url).hostname or ""
+        return cls(str(settings.state_dir.resolve()), host, settings.journal.enabled)
 
 
 class Wish(Struct, frozen=True):
@@ -121,10 +133,11 @@ class Upgrade:
         journal: Journal,
         office: Office,
         while_fd: int | None,
-        state_dir: Path,
+        settings: Settings,
         complain: Callable[[str], None],
     ) -> None:
-        self._state_dir = state_dir
+        self._state_dir = settings.state_dir
+        self._left = Inheritance.of(settings)
         self._worker = worker
         self._journal = journal
         self._office = office
@@ -149,7 +162,7 @@ class Upgrade:
         while not self._worker.draining:
             wish = read(self._state_dir, os.getpid())
             command = successor(wish.python)
-            why = await unfit(command)
+            why = await unfit(command, self._left)
             if why is not None or read(self._state_dir, os.getpid()) == wish:
                 break
         if why is None:
@@ -195,8 +208,8 @@ class Upgrade:
             return f"{command[0]} cannot be executed: {error.strerror}"
 
 
-async def unfit(command: list[str]) -> str | None:
-    """Say why what this command line makes could not take our place; None where it could."""
+async def unfit(command: list[str], left: Inheritance) -> str | None:
+    """Say why what this command line makes could not take over what is left to it; None where it could."""
     try:
         process = await asyncio.create_subprocess_exec(*command, CHECK, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
     except OSError as error:
@@ -214,13 +227,27 @@ async def unfit(command: list[str]) -> str | None:
         why = said[-1].removeprefix("Error: ") if said else f"it exited with {process.returncode}"
         return f"its successor could not start: {why}"
     try:
-        theirs = msgspec.json.decode(out, type=Versions)
+        theirs = msgspec.json.decode(out, type=Inheritance)
     except msgspec.MsgspecError:
         return f"its successor does not say what it can read: {out[:80]!r}"
-    return unreadable(theirs, Versions())
+    return unfound(theirs, left) or unread(theirs, left)
 
 
-def unreadable(theirs: Versions, ours: Versions) -> str | None:
+def unfound(theirs: Inheritance, ours: Inheritance) -> str | None:
+    """Say what of ours a successor would not look for where it is."""
+    settings = "its settings were changed since this worker started: change them back, or drain it (worker drain) first"
+    if theirs.state_dir != ours.state_dir:
+        return (
+            f"its tasks are in {ours.state_dir}, and its successor's state directory is {theirs.state_dir}; {settings}"
+        )
+    if theirs.api != ours.api:
+        return f"its tasks are of the server at {ours.api}, and its successor's is at {theirs.api}; {settings}"
+    if not theirs.adopts:
+        return f"its successor would have no journal and adopt nothing (journal.enabled); {settings}"
+    return None
+
+
+def unread(theirs: Inheritance, ours: Inheritance) -> str | None:
     """Say what of ours a successor could not read."""
     if theirs.slate != ours.slate:
         return (

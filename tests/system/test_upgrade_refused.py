@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from supervisor.journal_files import folder_of, read
 from supervisor.slate import VERSION
-from supervisor.upgrading import Versions, Wish, unreadable, write
+from supervisor.upgrading import Inheritance, Wish, unfound, unread, write
 from tests.architecture.layout import ROOT
 from tests.system.disks import fill, mounts, small_disk
 from tests.system.leaving import lives, processes_of
@@ -80,7 +81,7 @@ async def ended_as_it_should(found: World) -> None:
     assert found.starts() == 1
 
 
-@pytest.mark.parametrize("broken", ["settings", "code", "version"])
+@pytest.mark.parametrize("broken", ["settings", "place", "code", "version"])
 def test_a_successor_that_could_not_start_replaces_nobody(tmp_path: Path, broken: str) -> None:
     config, module = tmp_path / "worker.toml", tmp_path / "fragile.py"
     config.write_text("[worker]\nslots = 20\n")
@@ -96,6 +97,8 @@ def test_a_successor_that_could_not_start_replaces_nobody(tmp_path: Path, broken
             await with_a_task(found, **environ)
             if broken == "settings":
                 config.write_text("[worker]\nslotz = 20\n")
+            elif broken == "place":
+                config.write_text("[journal]\nenabled = false\n")
             elif broken == "code":
                 module.write_text("def main(:\n")
             python = ["--python", of_another_version(tmp_path)] if broken == "version" else []
@@ -108,18 +111,25 @@ def test_a_successor_that_could_not_start_replaces_nobody(tmp_path: Path, broken
     assert (code, told["upgraded"]) == (1, False)
     assert {
         "settings": f"{config}: unknown key worker.slotz; did you mean slots?",
+        "place": "its successor would have no journal and adopt nothing",
         "code": "SyntaxError: invalid syntax",
         "version": f"slates are of version {VERSION}, and its successor reads 99: drain it",
     }[broken] in told["why"]
 
 
-def test_what_a_successor_has_to_read() -> None:
-    ours = Versions()
-    assert unreadable(ours, ours) is None
-    assert unreadable(Versions(journal=ours.journal + 1), ours) is None
-    assert unreadable(ours, Versions(journal=ours.journal + 1)) is not None
-    assert unreadable(Versions(slate=VERSION + 1), ours) is not None
-    assert unreadable(Versions(slate=VERSION - 1), ours) is not None
+def test_what_a_successor_has_to_find_and_to_read() -> None:
+    ours = Inheritance("/here", "server")
+    newer, other = structs.replace(ours, journal=ours.journal + 1), structs.replace(ours, slate=VERSION + 1)
+    assert unread(ours, ours) is None
+    assert unfound(other, ours) is None
+    assert unread(newer, ours) is None
+    assert unread(ours, newer) is not None
+    assert unread(other, ours) is not None
+    assert unread(ours, other) is not None
+    for wrong, named in (({"state_dir": "/there"}, "/there"), ({"api": "another"}, "another"), ({"adopts": False}, "")):
+        why = unfound(structs.replace(ours, **wrong), ours)
+        assert why is not None
+        assert named in why
 
 
 def test_a_worker_of_another_version_touches_nothing_that_runs(tmp_path: Path) -> None:
