@@ -14,7 +14,7 @@ CORE = ("click", "httpx", "msgspec", "psutil", "rich", "sniffio", "structlog")
 
 # Extra: the modules it brings.
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "server": ("aiosqlite", "jwt", "litestar", "psycopg", "uvicorn"),
+    "server": ("aiosqlite", "cryptography", "jwt", "litestar", "psycopg", "uvicorn"),
     "otel": ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.sdk"),
     "prometheus": ("prometheus_client",),
     "celery": ("celery",),
