@@ -214,7 +214,7 @@ class AttemptLog:
 
     def say(self, level: str, event: str, **fields: object) -> None:
         """Add a line of the supervisor's own."""
-        self._pump.writer.write(self._file, said(level, event, fields, _now(), self.masker))
+        self._say(0, level, event, **fields)
 
     async def finish(self, within_s: float) -> LogTotals:
         """Read what is left, at most for so long, and close the file. Twice is fine; the second may wait less."""
@@ -269,11 +269,16 @@ class AttemptLog:
             self._slate, (read, kept) = slate, slate.counted()
             self._whole = read <= kept
             self._read = read
+            self._file.upto = kept  # a line of ours that comes before the first read takes nothing back
             self._file.on_kept = slate.count_kept
             if not self._whole:
-                self.say("warning", "lines may be missing here: the worker was killed over a read", bytes=read - kept)
+                missing = "lines may be missing here: the worker was killed over a read"
+                self._say(read, "warning", missing, bytes=read - kept)
         if self._whole:
             feed.splitter.feed(slate.part(PARTS[feed.source]))
+
+    def _say(self, upto: int, level: str, event: str, **fields: object) -> None:
+        self._pump.writer.write(self._file, said(level, event, fields, _now(), self.masker), upto)
 
     def _note_rest(self, slate: Slate, feed: _Feed) -> None:
         """What is no line yet is kept too, so that all that was read is in safety when the lines are written."""

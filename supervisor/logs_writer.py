@@ -110,11 +110,11 @@ class LogWriter:
             with self._lock:
                 file.scheduled = False
                 pending, file.pending = file.pending, []
-                closing, upto = file.closing, file.upto
+                closing, upto, on_kept = file.closing, file.upto, file.on_kept
             if any(pending):
                 self._write(file, b"".join(pending))
-            if file.on_kept is not None:
-                file.on_kept(upto)
+            if on_kept is not None:
+                on_kept(upto)
             if closing:
                 self._close(file)
 

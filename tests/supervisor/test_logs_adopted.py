@@ -64,6 +64,33 @@ async def test_what_was_read_and_not_written_is_said_to_be_missing(tmp_path: Pat
 
 
 @in_loop
+async def test_a_line_of_ours_before_the_first_read_takes_back_nothing_of_what_is_kept(tmp_path: Path) -> None:
+    path, slate, (read, write) = tmp_path / "log", Slate(), os.pipe()
+    await first(path, slate, read, write, b"whole\nha")
+    pump, log = second(path, slate, read)
+    log.say("info", "adopted")
+    await pump.pause()  # all is written; now it is as if it were killed
+    assert slate.counted() == (8, 8)
+    assert events(path) == ["whole", "adopted"]
+    os.close(write)
+    slate.close()
+
+
+@in_loop
+async def test_what_is_said_to_be_missing_is_said_once(tmp_path: Path) -> None:
+    path, slate, (read, write) = tmp_path / "log", Slate(), os.pipe()
+    await first(path, slate, read, write, b"whole\n")
+    slate.count_read(6 + 1)
+    for _ in range(2):
+        pump, _ = second(path, slate, os.dup(read))
+        await pump.pause()  # as if it were killed then
+    os.close(read)
+    os.close(write)
+    assert [record["bytes"] for record in records(path)[1:]] == [1]
+    slate.close()
+
+
+@in_loop
 async def test_a_pipe_that_ends_in_silence_does_not_wake_the_writer(tmp_path: Path) -> None:
     told: list[int] = []
     slate, pump = Slate(), LogPump(SETTINGS)
