@@ -20,6 +20,8 @@ TO_DO: Mapping[int, str] = {
     errno.EISDIR: "move the directory away that stands where a file has to be",
     errno.ENAMETOOLONG: "give it a shorter name",
 }
+FREED = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What others cause and others end: who tries again later may find it otherwise."""
 ANYWHERE: Mapping[int, str] = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the machine's limit of open files (fs.file-max)",
@@ -39,3 +41,12 @@ def trouble(error: OSError, place: object, another: str = ANOTHER) -> str:
     where = place if error.filename is None else error.filename
     to_do = TO_DO.get(number, "see that this user can make files and directories there")
     return f"{where}: {error.strerror or error}; {to_do}, {another}"
+
+
+def is_freed(error: BaseException | None) -> bool:
+    """Whether it comes from a want of room: then the same call may be carried out later, with nothing changed."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FREED:
+            return True
+        error = error.__cause__
+    return False

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from supervisor.commands.settings_options import BadSettings, loaded, with_settings
+from supervisor.commands.settings_options import BadSettings, NoRoom, loaded, with_settings
 from supervisor.journal_files import JournalError
 from supervisor.keeper.process import KeeperError
-from supervisor.places import PlaceError
+from supervisor.places import PlaceError, is_freed
 from supervisor.points import arm
 from supervisor.records import Record
 from supervisor.running import NoTokenError, NoWorkError, announce, check, run, work
@@ -46,7 +46,8 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     shortens patience, and never the accounting. What a worker that was killed could not tell, the next one on its state
     directory tells (`worker ps --undelivered` lists it); two cannot share one.
 
-    Exit codes: 0 all attempts were told of; 1 some could not be within the grace; 2 the call could not be carried out.
+    Exit codes: 0 all attempts were told of; 1 some could not be within the grace, or a disk is full: start it again;
+    2 the call could not be carried out.
     """
     settings = loaded(config, _flags(given), show=show_settings, as_json=as_json).settings
     _end_if(check_only, settings)
@@ -77,7 +78,7 @@ def _said() -> Iterator[None]:
     try:
         yield
     except (JournalError, NoTokenError, NoWorkError, KeeperError, PlaceError, ValueError) as error:
-        raise BadSettings(str(error)) from error
+        raise (NoRoom if is_freed(error) else BadSettings)(str(error)) from error
 
 
 def _end_if(checking: bool, settings: Settings) -> None:  # noqa: FBT001 - a flag, as it was given

@@ -18,6 +18,12 @@ class BadSettings(click.ClickException):
     exit_code = 2
 
 
+class NoRoom(click.ClickException):
+    """A disk is full. Exit 1: as it is now it cannot be done, and whoever starts us again may find room."""
+
+    exit_code = 1
+
+
 def with_settings(command: F) -> F:
     """Add the options that every command with settings has."""
     for option in (
