@@ -94,7 +94,11 @@ class SimLoop(_Loop):  # type: ignore[misc]  # what we do not use of it is not h
 
     def enter(self, what: Callable[[], object]) -> None:
         """Do something as the party's own step, now."""
-        Handle(what, (), self, None)()
+        acting, self.world.acting = self.world.acting, self.party
+        try:
+            Handle(what, (), self, None)()
+        finally:
+            self.world.acting = acting
 
     # --- tasks and futures --------------------------------------------------------------------------------------------
 

@@ -84,6 +84,12 @@ def test_an_upgrade_leaves_nobody_behind_who_is_being_started() -> None:
         assert told(history).count("run") == 1, history.story
 
 
+def test_who_is_asked_to_end_may_die_while_it_does_what_it_is_asked() -> None:
+    """What somebody asks of a supervisor is a step of the supervisor's: all of its world died of it."""
+    history = play(6783)
+    assert not history.found, history.story
+
+
 @pytest.mark.slow
 def test_a_question_is_answered_once_whichever_two_moments_supervisors_die_in() -> None:
     """One that died before the greeting was behind it left a slate on which no answer could be told from it."""
