@@ -62,6 +62,7 @@ ANSWERS: dict[type[Message], Answer] = {
     jobs.RecordJob: _OK,
     jobs.GetJobRecord: Answer(jobs.JobRecordResult),
     control.ReportProgress: _EMPTY,
+    control.GiveReason: _EMPTY,
     control.SetExecutionTimeout: _EMPTY,
     control.SetRenderedFields: _EMPTY,
     control.SetRenderedMapIndex: _EMPTY,
@@ -142,6 +143,7 @@ OURS: frozenset[type[Message]] = frozenset(
         jobs.RecordJob,
         jobs.GetJobRecord,
         control.ReportProgress,
+        control.GiveReason,
     }
 )
 """Questions that only Taskhand's supervisor answers."""

@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from protocol.errors import LocalProtocolError
+from protocol.messages.control import GiveReason
 from protocol.messages.startup import LiteralArgBinding, MappedArgBinding, StartupDetails, TaskArgBinding
 from runner.access import RETURN_VALUE
 from runner.client import Client
 from runner.context import Context
 from runner.faults import AskError, ChannelGarbled, ChannelLost, QuestionFailed
-from runner.interrupts import Interrupts
+from runner.interrupts import ANSWER_WITHIN, Interrupts
 from runner.logs import Log
 from runner.outcomes import (
     Checkpointed,
@@ -25,6 +26,7 @@ from runner.outcomes import (
     Interrupted,
     Outcome,
     Raised,
+    Rescheduled,
     Returned,
     Saved,
     Stopped,
@@ -177,8 +179,10 @@ def tell(run: Run, outcome: Outcome) -> Exit:
     message = terminal(outcome, datetime.now(UTC), should_retry=run.greeting.ti_context.should_retry)
     if message is None:
         return Exit.INTERRUPTED
-    point("child.end.asked")
     try:
+        if isinstance(outcome, Rescheduled) and outcome.reason:
+            _explain(run, outcome.reason)
+        point("child.end.asked")
         run.client.ask(message)
         point("child.end.acknowledged")
     except (AskError, LocalProtocolError) as error:
@@ -188,6 +192,14 @@ def tell(run: Run, outcome: Outcome) -> Exit:
         run.log.write("error", "the outcome could not be told", {"outcome": type(message).__name__}, error)
         return Exit.CHANNEL_GARBLED if isinstance(error, ChannelGarbled) else Exit.CHANNEL_LOST
     return Exit.TOLD
+
+
+def _explain(run: Run, reason: str) -> None:
+    """Say why, where the word has no room for it. A supervisor that does not know the question may never answer."""
+    try:
+        run.client.ask(GiveReason(reason), ANSWER_WITHIN)
+    except (AskError, TimeoutError, LocalProtocolError) as error:
+        run.log.write("debug", "the reason stays in the log", {}, error)
 
 
 def _call_back(run: Run) -> None:

@@ -136,6 +136,7 @@ class Rescheduled(Outcome, frozen=True):
     """It is not ready before a moment."""
 
     at: datetime
+    reason: str = ""
 
 
 class Saved(Outcome, frozen=True):
@@ -157,7 +158,8 @@ class Interrupted(Outcome, frozen=True):
 
 
 def _rescheduled_at(error: Reschedule, now: datetime) -> Outcome:
-    return Rescheduled(now + timedelta(seconds=error.after or 0.0) if error.at is None else error.at)
+    at = now + timedelta(seconds=error.after or 0.0) if error.at is None else error.at
+    return Rescheduled(at, text_of(error)[:LONGEST_REASON])
 
 
 RAISED: tuple[tuple[type[BaseException], Callable[[Any, datetime, Stop], Outcome]], ...] = (

@@ -187,6 +187,13 @@ class Process(Record, frozen=True):
     pid: int
 
 
+class PidOf(StrEnum):
+    """Whose the pid is that an attempt is known by: one without a process when it asks has its worker's."""
+
+    CHILD = "child"
+    WORKER = "worker"
+
+
 class Started(Record, frozen=True):
     """What an attempt begins with: the reply of `/run` is made of this."""
 

@@ -94,7 +94,7 @@ class AdoptedAttempt(Attempt):
             if core.report is Report.TOLD and self._talk.hears_an_end:
                 self._acknowledge = core.said
         if core.lease is Lease.ASKED:
-            self._go(self._server.start(self._pid, self._lease_s))
+            self._go(self._server.start(self._pid, self._lease_s, self._child))
         if core.child is Place.ABSENT:  # whoever asked for it was killed before it heard that there is a process
             self._page.spawned(child)
             self._fire(ev.Spawned())

@@ -33,7 +33,7 @@ from supervisor.circuit import Circuit
 from supervisor.gate import Gate
 from supervisor.heartbeat import chance
 from supervisor.http1 import Answer
-from supervisor.paths import path
+from supervisor.paths import path, query
 from supervisor.retrying import ONCE, UNTIL_ANSWERED, Fault, RetryPolicy, Trial, own_doing, pause, retry_after
 from supervisor.tracing import lines_of
 from supervisor.wire import Wire, WireFault
@@ -274,6 +274,8 @@ class AttemptApi:
         """
         self.unsaved: SaveCheckpoint | None = None
         """A record that could not be saved before the attempt has to end: it goes with its last word."""
+        self.reason: str | None = None
+        """Why the task says what it says next, where the word itself has no room for it."""
         self._patience = patience
 
     async def get(self, target: str, kind: type[T]) -> T:
@@ -311,11 +313,16 @@ class AttemptApi:
         call = self._vital("PUT", "heartbeat", body, ONCE, within_s)
         return await self.client.timed(call, self.token, _stop_header)
 
-    async def start(self, body: TIEnterRunningPayload) -> tuple[TIRunContext, float]:
-        """Ask whether it may run: when that was asked. The answer brings the token that is good for everything else."""
-        call = self._vital("PATCH", "run", body, UNTIL_ANSWERED)
+    async def start(self, body: TIEnterRunningPayload, pid_of: str | None = None) -> tuple[TIRunContext, float]:
+        """Ask whether it may run: when that was asked. The answer brings the token that is good for everything else.
+
+        `pid_of` is for a server of ours: a parameter, because the body takes no field that an older one does not know.
+        """
+        call = self._vital("PATCH", "run", body, UNTIL_ANSWERED, more=query(pid_of=pid_of))
         return await self.client.timed(call, self.token, reader(TIRunContext))
 
-    def _vital(self, method: str, verb: str, body: object, policy: RetryPolicy, within_s: float | None = None) -> Call:
-        target = path("task-instances", self.ti_id, verb)
+    def _vital(  # noqa: PLR0913, PLR0917 - a call's parts
+        self, method: str, verb: str, body: object, policy: RetryPolicy, within_s: float | None = None, more: str = ""
+    ) -> Call:
+        target = path("task-instances", self.ti_id, verb) + more
         return Call(method, target, encode_json(body), policy, vital=True, timeout_s=within_s)

@@ -165,7 +165,7 @@ class Attempt:
         self._go(self._spawn())
 
     def _do_start(self, _: Action) -> None:
-        self._go(self._server.start(self._pid, self._lease_s))
+        self._go(self._server.start(self._pid, self._lease_s, self._child))
 
     def _do_greet(self, _: Action) -> None:
         context = self._server.context
@@ -265,6 +265,8 @@ class Attempt:
             self._go(self._folder.watch(self, self._order.every_s))
         for warning in child.warnings:
             self.note("warning", warning)
+        if not self._order.policy.talks:  # the server knows it by its worker's pid
+            self._log.say("info", "the program runs", pid=child.pid)
         self._log.attach(child.stdout_fd, Source.STDOUT, slate)
         self._log.attach(child.stderr_fd, Source.STDERR, slate)
         if child.frames_fd is not None and child.logs_fd is not None:
@@ -326,16 +328,15 @@ class Attempt:
 
     async def speak(self, message: Message) -> ErrorResponse | None:
         """Take the task's word: the first one that the server accepts stands."""
-        state = telling.state_of(
-            message, self._core.reason, extended=self.extended, retries_left=self._core.retries_left
-        )
+        core, why = self._core, self.api.reason
+        state = telling.state_of(message, core.reason, extended=self.extended, retries_left=core.retries_left)
         if not any(action.do is Do.TELL for action in self._fire(ev.Spoke(state))):
-            self.note("warning", "a further terminal message is refused", state=state, said=self._core.said)
-            return telling.too_late(state, self._core.said)
+            self.note("warning", "a further terminal message is refused", state=state, said=core.said)
+            return telling.too_late(state, core.said)
         try:
             if isinstance(message, CheckpointTask) and not self.extended and (message.data or message.blob):
                 await record_checkpoint(self, message)
-            word = telling.said(message, state, datetime.now(UTC), reason=self._core.reason, extended=self.extended)
+            word = telling.said(message, state, datetime.now(UTC), reason=core.reason, why=why, extended=self.extended)
             refused = await self._server.end(word)
         except Exception:  # it was not told, whatever kept it; the task may say something else
             self._fire(ev.Declined())

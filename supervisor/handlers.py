@@ -51,6 +51,7 @@ HANDLERS: Mapping[type[Message], Handler] = {
     jobs.RecordJob: about_checkpoints.record_job,
     jobs.GetJobRecord: about_checkpoints.get_job_record,
     control.ReportProgress: about_control.report_progress,
+    control.GiveReason: about_control.give_reason,
     control.SetExecutionTimeout: about_control.set_execution_timeout,
     control.SetRenderedFields: about_control.set_rendered_fields,
     control.SetRenderedMapIndex: about_control.set_rendered_map_index,
@@ -107,6 +108,7 @@ HANDLERS: Mapping[type[Message], Handler] = {
 LOCAL: frozenset[Handler] = frozenset(
     {
         about_control.report_progress,
+        about_control.give_reason,
         about_control.set_execution_timeout,
         about_control.get_stop_request,
         about_control.resend_logging_fd,

@@ -17,6 +17,7 @@ from protocol.values import encode_json
 from supervisor import events as ev
 from supervisor.api import BRIEFLY, ApiAway, ApiError, ApiRefused, AttemptApi
 from supervisor.heartbeat import Word, meaning
+from supervisor.keeper.children import Child
 from supervisor.logs import AttemptLog
 from supervisor.pages import GIVEN_UP, TOLD, Page
 from supervisor.points import point
@@ -52,11 +53,12 @@ class Reporter:
         self._page = page
         self._extended = extended
 
-    async def start(self, pid: int, lease_s: float) -> None:
-        """Ask whether it may run."""
+    async def start(self, pid: int, lease_s: float, child: Child | None) -> None:
+        """Ask whether it may run. Of one that has no process before it may, the pid is its worker's."""
         body = TIEnterRunningPayload(self._hostname, self._unixname, pid, datetime.now(UTC))
         try:
-            context, sent = await self._api.start(body)
+            worker = self._extended and (child is None or child.pid != pid)
+            context, sent = await self._api.start(body, "worker" if worker else None)
         except ApiRefused as refused:
             self.why = str(refused)
             self._log.say("error", "the server refuses the start", why=self.why)

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from protocol.messages.checkpoints import StopReason
 from protocol.messages.control import ErrorResponse, ErrorType
-from protocol.messages.outcomes import TaskState
+from protocol.messages.outcomes import RescheduleTask, TaskState
 from protocol.messages.shape import Message
 from protocol.states import TaskInstanceState
 from supervisor.outcome import Tell, Verdict
@@ -43,10 +43,19 @@ def state_of(message: Message, reason: StopReason | None, *, extended: bool, ret
     return TaskInstanceState.UP_FOR_RETRY if again else TaskInstanceState.FAILED
 
 
-def said(
-    message: Message, state: TaskInstanceState, now: datetime, *, reason: StopReason | None = None, extended: bool
+def said(  # noqa: PLR0913 - what is known of it
+    message: Message,
+    state: TaskInstanceState,
+    now: datetime,
+    *,
+    reason: StopReason | None = None,
+    why: str | None = None,
+    extended: bool,
 ) -> Body:
-    """Give the body for the task's own word. Why it was stopped we know better than it, which may not have asked."""
+    """Give the body for the task's own word. Why it was stopped we know better than it, which may not have asked.
+
+    `why` is what it gave as its reason besides: for the word that has no room for one.
+    """
     if state is TaskInstanceState.CHECKPOINTED and not extended:
         return reschedule(now)
     if state != getattr(message, "state"):  # noqa: B009 - as above
@@ -54,6 +63,8 @@ def said(
     body = {key: value for key, value in structs.asdict(message).items() if value is not None}
     if state is TaskInstanceState.CHECKPOINTED and reason is not None:
         body["reason"] = reason
+    if isinstance(message, RescheduleTask) and extended and why:
+        body["retry_reason"] = why[:REASON_CAP]
     if isinstance(message, TaskState):
         body.setdefault("end_date", now)
         if not extended:

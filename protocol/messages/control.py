@@ -77,4 +77,10 @@ class ReportProgress(Message, frozen=True):
     progress: float | None = None
 
 
+class GiveReason(Message, frozen=True):
+    """Why the word that comes next is said, where that has no room for it (`RescheduleTask`). Taskhand's own."""
+
+    reason: str
+
+
 CHANGES = (Change("2026-10-30", SetExecutionTimeout, down=None),)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from protocol.messages.checkpoints import GetCheckpoint
 from server.outcomes import NewCheckpoint, Outcome
-from server.records import Applied, Beat, Claimed, Instance, Process, ResumePoint, Saved, Started
+from server.records import Applied, Beat, Claimed, Instance, PidOf, Process, ResumePoint, Saved, Started
 
 
 class Attempts(Protocol):
@@ -46,7 +46,7 @@ class Attempts(Protocol):
         """Give the instance whose current attempt this is."""
         ...
 
-    async def start(
+    async def start(  # noqa: PLR0913 - what is known of a start
         self,
         ti_id: str,
         process: Process,
@@ -54,6 +54,7 @@ class Attempts(Protocol):
         now: datetime,
         *,
         fence: int | None = None,
+        pid_of: PidOf = PidOf.CHILD,
     ) -> Started:
         """`/run`. Asked again by the same process it answers the same. With a fence, only its claim may start it."""
         ...

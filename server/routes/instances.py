@@ -4,7 +4,7 @@ from typing import Annotated, Any, cast
 
 from litestar import Response, get, patch, post, put
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, QueryParameter
+from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from protocol.http.errors import Fault
 from protocol.http.instances import AttemptRemark, SkipDownstream, TIEnd, TIEnterRunningPayload, TIHeartbeatInfo
@@ -16,7 +16,7 @@ from server.admission import LIFE, OWN, START, Call, TiId
 from server.faults import Archived
 from server.outcome_of import outcome_of
 from server.points import point
-from server.records import Applied, Process
+from server.records import Applied, PidOf, Process
 from server.refusals import Refusal, invalid, refused
 from server.routes.answers import refusals
 from server.tokens import Scope
@@ -31,11 +31,16 @@ LONGEST_LABEL = 10_000
 
 
 @patch("/task-instances/{ti_id:str}/run", opt=START, responses=refusals(409, 410), summary="An attempt begins")
-async def run(request: Call, ti_id: TiId, data: JSONBody[TIEnterRunningPayload]) -> TIRunContext:
-    """Start an attempt. Asked again by the same process it answers the same, in case the answer was lost."""
+async def run(
+    request: Call, ti_id: TiId, data: JSONBody[TIEnterRunningPayload], pid_of: FromQuery[PidOf] = PidOf.CHILD
+) -> TIRunContext:
+    """Start an attempt. Asked again by the same process it answers the same, in case the answer was lost.
+
+    A worker gives its own pid where there is no child before it may run, and says so by `pid_of`.
+    """
     claims, deck = request.claims, request.deck
     process = Process(hostname=data.hostname, unixname=data.unixname, pid=data.pid)
-    started = await deck.store.start(ti_id, process, data.start_date, request.now, fence=claims.fence)
+    started = await deck.store.start(ti_id, process, data.start_date, request.now, fence=claims.fence, pid_of=pid_of)
     if claims.scope is Scope.WORKLOAD:
         request.hand_over(deck.tokens.mint(Scope.EXECUTION, ti_id, request.now, fence=started.instance.fence))
     return request.dress(run_context(started))

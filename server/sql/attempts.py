@@ -8,7 +8,7 @@ from protocol.messages.checkpoints import StopReason
 from protocol.states import TaskInstanceState
 from server.engine import may_retry
 from server.faults import Conflict, NotFound
-from server.records import Applied, Beat, Instance, Process, Started
+from server.records import Applied, Beat, Instance, PidOf, Process, Started
 from server.rules import Event
 from server.sql.part import Part
 from server.sql.rows import FROM_INSTANCES, INSTANCE, RUN, RUN_WIDTH, instance, micros, moment_or_none, pack, run
@@ -16,6 +16,7 @@ from server.sql.transaction import Transaction, Value, reads, writes
 from server.sql.transitions import HELD, HELD_WIDTH, Held, Turn, gone, happen, hold, hold_run_of, tell, tell_of
 
 REMARK = "remark"
+_WHOSE = {PidOf.CHILD: "pid", PidOf.WORKER: "by worker"}
 
 _RESCHEDULED = "FROM reschedules s WHERE s.instance_key = i.key AND s.try_number = i.try_number"
 _STARTED = f"{HELD}, {RUN}, (SELECT count(*) {_RESCHEDULED}), (SELECT min(s.start_date) {_RESCHEDULED})"
@@ -42,13 +43,14 @@ class AttemptLife(Part):
         now: datetime,
         *,
         fence: int | None = None,
+        pid_of: PidOf = PidOf.CHILD,
     ) -> Started:
         """`/run`. Asked again by the same process it answers the same. With a fence, only its claim may start it."""
         held = hold(tx, ti_id)
         it = held.instance
         if fence is not None and fence != it.fence:
             raise Conflict("invalid_state", f"claim {fence} is over; {it.fence} is in force", previous_state=it.state)
-        where = f"{process.hostname} pid {process.pid}"
+        where = f"{process.hostname} {_WHOSE[pid_of]} {process.pid}"
         sets = _start(tx, held, process, start_date, now) | {"due": self._lease(now)}
         turn = Turn(Event.RUN, now, f"started on {where}", sets, {"hostname": process.hostname, "pid": process.pid})
         if happen(tx, held, turn) is Applied.AGAIN:

@@ -4,6 +4,7 @@ from protocol.messages.checkpoints import GetStopRequest, StopRequestResult
 from protocol.messages.control import (
     ErrorResponse,
     ErrorType,
+    GiveReason,
     ReportProgress,
     ResendLoggingFD,
     SentFDs,
@@ -29,6 +30,11 @@ async def end(desk: Desk, message: Message) -> ErrorResponse | None:
 async def report_progress(desk: Desk, _: ReportProgress) -> None:
     """Local: the deadman is ours."""
     desk.progress()
+
+
+async def give_reason(desk: Desk, message: GiveReason) -> None:
+    """Local: it goes with the word that it is about."""
+    desk.api.reason = message.reason
 
 
 async def set_execution_timeout(desk: Desk, message: SetExecutionTimeout) -> None:

@@ -3,14 +3,15 @@
 import functools
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from protocol.messages.checkpoints import StopReason
-from protocol.messages.control import ErrorResponse, ErrorType
-from protocol.messages.outcomes import SucceedTask
+from protocol.messages.control import ErrorResponse, ErrorType, GiveReason
+from protocol.messages.outcomes import RescheduleTask, SucceedTask
 from protocol.messages.shape import Message
 from protocol.messages.startup import (
     LiteralArgBinding,
@@ -35,11 +36,12 @@ from runner.execute import Run, bind, call, clear, load, push, tell, wants_conte
 from runner.faults import QuestionFailed
 from runner.interrupts import Interrupts
 from runner.logs import Channel, Log
-from runner.outcomes import Exit, Interrupted, Returned, Stop
+from runner.outcomes import Exit, Interrupted, Rescheduled, Returned, Stop
 from tests.runner.children import acknowledge
-from tests.runner.peers import Peer
+from tests.runner.peers import Handler, Peer
 from tests.runner.samples import greeting
 
+SOON = datetime(2026, 1, 1, tzinfo=UTC)
 VALUES = {"rows": [10, 20, 30], "one": 1}
 
 
@@ -242,6 +244,23 @@ def test_tell_says_when_nobody_hears(on: Callable[..., Bench]) -> None:
     bench = on()
     bench.other.close()
     assert tell(bench.run, Returned()) == Exit.CHANNEL_LOST
+
+
+def knows_no_reasons(message: Message) -> Message | None:
+    return ErrorResponse(ErrorType.GENERIC_ERROR, {}) if isinstance(message, GiveReason) else None
+
+
+@pytest.mark.parametrize("answer", [lambda _: None, knows_no_reasons])
+def test_tell_says_why_before_a_word_that_has_no_room_for_it(answer: Handler) -> None:
+    other = Peer(answer).start()
+    bench = Bench(other, greeting())
+    assert tell(bench.run, Rescheduled(SOON, "no file")) == Exit.TOLD
+    assert bench.asked[0] == GiveReason("no file")
+    assert [type(message) for message in bench.asked] == [GiveReason, RescheduleTask]
+    assert tell(bench.run, Rescheduled(SOON)) == Exit.TOLD
+    assert [type(message) for message in bench.asked[2:]] == [RescheduleTask]
+    bench.close()
+    other.close()
 
 
 @pytest.fixture

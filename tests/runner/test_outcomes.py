@@ -69,7 +69,7 @@ class Unprintable(Exception):
         (Retry(after=-3), Stop(), Raised("Retry", 0.0)),
         (Retry("busy"), Stop(), Raised("busy", None)),
         (Reschedule(at=LATER), Stop(), Rescheduled(LATER)),
-        (Reschedule(after=300), Stop(), Rescheduled(LATER)),
+        (Reschedule("no file", after=300), Stop(), Rescheduled(LATER, "no file")),
         (Reschedule(after=timedelta()), Stop(), Rescheduled(NOW)),
         (Reschedule(after=1e12), Stop(), Raised("Reschedule: OverflowError: date value out of range")),
         (Reschedule(after=float("nan")), Stop(), Rescheduled(NOW)),

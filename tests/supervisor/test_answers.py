@@ -16,7 +16,15 @@ from protocol.messages.checkpoints import (
     StopRequest,
     StopRequestResult,
 )
-from protocol.messages.control import ErrorResponse, ErrorType, OKResponse, ResendLoggingFD, SentFDs, SetRenderedFields
+from protocol.messages.control import (
+    ErrorResponse,
+    ErrorType,
+    GiveReason,
+    OKResponse,
+    ResendLoggingFD,
+    SentFDs,
+    SetRenderedFields,
+)
 from protocol.messages.jobs import JobAcknowledged, JobEnded, JobIntent, JobRecord, RecordJob
 from protocol.messages.runs import TriggerDagRun
 from protocol.messages.variables import GetConnection, GetVariable, MaskSecret
@@ -49,6 +57,13 @@ def test_a_task_may_mask_what_it_likes() -> None:
     desk = FakeDesk()
     assert asked(desk, MaskSecret(["a", {"b": "c"}])) is None
     assert desk.masked == [["a", {"b": "c"}]]
+
+
+def test_a_reason_is_kept_for_the_word_that_it_is_about() -> None:
+    desk = FakeDesk()
+    assert asked(desk, GiveReason("not there yet")) is None
+    assert desk.api.reason == "not there yet"
+    assert desk.wire.asked == []
 
 
 def test_a_stop_is_told_with_its_reason() -> None:

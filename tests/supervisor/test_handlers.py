@@ -171,6 +171,7 @@ ALONE: set[type[Message]] = {
     c.GetStopRequest,
     jobs.RecordJob,
     control.ResendLoggingFD,
+    control.GiveReason,
     v.MaskSecret,
     x.GetXComCount,
 }
@@ -239,7 +240,7 @@ def test_what_is_local_asks_nobody(message: Message, noted: object) -> None:
 def test_what_is_local_is_named() -> None:
     local = {question for question, handler in HANDLERS.items() if handler in LOCAL}
     expected = {type(message) for message, _ in LOCALLY}
-    assert local == expected | {c.GetStopRequest, control.ResendLoggingFD, v.MaskSecret}
+    assert local == expected | {c.GetStopRequest, control.GiveReason, control.ResendLoggingFD, v.MaskSecret}
 
 
 def test_a_value_that_json_has_no_form_for_is_told_to_its_asker() -> None:

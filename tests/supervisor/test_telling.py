@@ -68,6 +68,16 @@ def test_an_end_without_a_date_gets_one() -> None:
     assert "retry_reason" not in spoken(TaskState("failed", LATER, retry_reason="x"), extended=False)
 
 
+def test_why_it_is_not_ready_is_said_to_a_server_of_ours_alone() -> None:
+    word = RescheduleTask(LATER, LATER)
+    body = spoken(word, why="no file yet" + "." * REASON_CAP, extended=True)
+    assert body["retry_reason"] == ("no file yet" + "." * REASON_CAP)[:REASON_CAP]
+    accepted(body)
+    assert spoken(word, why="no file yet", extended=False) == spoken(word, extended=False)
+    assert "retry_reason" not in spoken(word, extended=True)
+    assert "retry_reason" not in spoken(DeferTask("a.B", "resume"), why="no file yet", extended=True)
+
+
 def test_a_checkpoint_is_a_reschedule_to_airflow() -> None:
     body = spoken(CheckpointTask(LATER), extended=False)
     assert body == {"state": "up_for_reschedule", "reschedule_date": NOW, "end_date": NOW}

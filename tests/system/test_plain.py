@@ -1,5 +1,7 @@
 """Children without frames: what they are given, and when they are begun."""
 
+import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from msgspec.structs import replace
 from bench.minimal_api import Answer
 from supervisor.outcome import FailureKind, Outcome
 from supervisor.records import Record
+from tests.system.checkpoints.worlds import world
 from tests.system.world import on, play, stage
 
 pytestmark = pytest.mark.slow
@@ -44,6 +47,19 @@ def test_an_item_that_is_not_there_is_a_fault_at_the_start(tmp_path: Path, retur
     record, log = made(tmp_path, 5, returned)
     assert (record.outcome, record.kind, record.exit) == (Outcome.FAILED, FailureKind.BOOT, None)
     assert "row: up returned no item 5" in log
+
+
+def test_the_timeline_calls_the_workers_pid_so_and_the_log_has_the_programs(tmp_path: Path) -> None:
+    with world(tmp_path) as place:
+        place.submit({"task_id": "t", "runtime": "plain", "command": ["sh", "-c", "echo I am $$"]})
+        machine = place.machine()
+        assert place.end() == "success"
+        [began] = [event["why"] for event in place.story("t") if event["what"] == "run"]
+        assert began == f"started on {socket.gethostname()} by worker {machine.process.pid}"
+        [log] = (tmp_path / "state" / "worker-logs").rglob("1-*.jsonl")
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+    [pid] = [line["pid"] for line in lines if line["event"] == "the program runs"]
+    assert f"I am {pid}" in [line["event"] for line in lines]
 
 
 def test_one_that_the_server_refuses_never_begins(tmp_path: Path) -> None:

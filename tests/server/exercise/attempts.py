@@ -4,6 +4,7 @@ from protocol.messages.checkpoints import StopReason
 from protocol.states import TaskInstanceState as S
 from server.faults import Archived, Conflict, NotFound, Refused
 from server.outcomes import NewCheckpoint, Rescheduled
+from server.records import PidOf
 from tests.server.exercise.story import HERE, THERE, Story, raises, task
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -31,6 +32,18 @@ async def the_same_process_may_ask_to_run_again(story: Story) -> None:
     assert (again.start_date, again.due) == (it.start_date, story.now + timedelta(seconds=30))
     with raises(Conflict, "invalid_state"):
         await story.start(it, THERE)
+
+
+async def whose_pid_it_is_stands_in_the_timeline(story: Story) -> None:
+    await story.submit(task("child"), task("program"))
+    child, program = [await story.claim_one() for _ in range(2)]
+    await story.store.start(child.id, HERE, story.now, story.now)
+    await story.store.start(program.id, HERE, story.now, story.now, pid_of=PidOf.WORKER)
+    said = []
+    for it in (child, program):
+        events = await story.store.timeline(it.dag_id, it.run_id, it.task_id, it.map_index)
+        said += [event.why for event in events if event.what == "run"]
+    assert said == [f"started on {HERE.hostname} pid {HERE.pid}", f"started on {HERE.hostname} by worker {HERE.pid}"]
 
 
 async def what_is_not_queued_cannot_be_run(story: Story) -> None:
