@@ -396,5 +396,5 @@ class Attempt:
         if ending is None and self._child is not None and self._child.ended.done():
             ending = self._child.ended.result()
         counted = {"questions": talk.asked if talk else 0, "frame_bytes": talk.bytes_in if talk else 0}
-        wall_s, read = round(self._loop.time() - self._began, 6), self._log.totals.read_bytes
+        wall_s, read = round((self._exited or self._loop.time()) - self._began, 6), self._log.totals.read_bytes
         return record_of(self._order.workload.ti, self._core, ending, why, wall_s=wall_s, log_bytes=read, **counted)

@@ -59,17 +59,15 @@ def lock(folder: Path, name: str) -> int:
         fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise JournalError(trouble(error, folder)) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        held = _note(folder)
-        who = "another worker" if held is None else f"worker {held.name} (pid {held.pid})"
-        raise JournalError(
-            f"{folder.parent} is the state directory of {who}, which runs: give this one its own (--state-dir)"
-        ) from error
     note = msgspec.json.encode(Holder(name, os.getpid()))
     try:
+        if not _take(fd):
+            held = _note(folder)
+            who = "another worker" if held is None else f"worker {held.name} (pid {held.pid})"
+            os.close(fd)
+            raise JournalError(
+                f"{folder.parent} is the state directory of {who}, which runs: give this one its own (--state-dir)"
+            )
         if os.pread(fd, len(note) + 1, 0) != note:  # it is ours: the disk may be full by now, and we its successor
             os.ftruncate(fd, os.pwrite(fd, note, 0))
     except OSError as error:
@@ -83,12 +81,28 @@ def holder(folder: Path) -> Holder | None:
     with contextlib.suppress(OSError):
         fd = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _note(folder)
+            return _note(folder) if _taken(fd) else None
         finally:
             os.close(fd)
     return None
+
+
+def _take(fd: int) -> bool:
+    """Take the lock, unless a worker has it. Who only looks (`holder`) shares it for a moment, and is waited for."""
+    while not _taken(fd):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
+def _taken(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return False
 
 
 def _note(folder: Path) -> Holder | None:

@@ -8,7 +8,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +19,7 @@ from msgspec import structs
 from protocol.http.workloads import ClaimRequest
 from supervisor.api import Client
 from supervisor.importing import uncollected
-from supervisor.journal_files import folder_of
+from supervisor.journal_files import folder_of, holder
 from supervisor.keeper.identity import GoneError, start_time
 from supervisor.opening import office, try_keeper
 from supervisor.places import PlaceError, trouble
@@ -361,3 +361,14 @@ def workers(state_dir: Path) -> Iterator[Found]:
         if pidfd >= 0:
             os.close(pidfd)
         note.unlink(missing_ok=True)
+
+
+def unnoted(state_dir: Path, found: Sequence[Found]) -> str | None:
+    """Say of a worker that has the state directory, and is not among these, how to ask it all the same."""
+    held = holder(folder_of(state_dir))
+    if held is None or held.pid in {each.pid for each in found}:
+        return None
+    return (
+        f"worker {held.name} (pid {held.pid}) has {state_dir}, and no note there by which it could be asked: it begins "
+        f"or ends, or its disk is full, or somebody removed the note. Ask again, or drain it with kill -TERM {held.pid}"
+    )

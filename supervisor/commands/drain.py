@@ -1,5 +1,6 @@
 """`worker drain`: have this machine's workers finish."""
 
+import contextlib
 import signal
 import time
 
@@ -7,7 +8,7 @@ import click
 import msgspec
 
 from supervisor.commands.settings_options import loaded, with_settings
-from supervisor.running import workers
+from supervisor.running import unnoted, workers
 
 
 @click.command()
@@ -25,23 +26,28 @@ def command(  # noqa: PLR0913 - one parameter for each flag
 ) -> None:
     """Ask every worker of this state directory to claim no more, stop its attempts with a checkpoint, and end.
 
-    Exit codes: 0 all were asked (and ended, with --wait); 1 some still run when the wait is over.
+    Exit codes: 0 all were asked (and ended, with --wait); 1 one could not be asked, which is said, or some still run
+    when the wait is over.
     """
     settings = loaded(
         config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings, as_json=as_json
     ).settings
     found = list(workers(settings.state_dir))
+    other = unnoted(settings.state_dir, found)
     for each in found:
-        signal.pidfd_send_signal(each.pidfd, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            signal.pidfd_send_signal(each.pidfd, signal.SIGTERM)
     until = time.monotonic() + (wait_s or 0.0)
     ended = {each.pid for each in found if wait_s is not None and each.ended(max(until - time.monotonic(), 0.0))}
     if as_json:
         told = [{"name": each.name, "pid": each.pid, "ended": each.pid in ended} for each in found]
-        click.echo(msgspec.json.encode({"workers": told}).decode())
-    elif not found:
+        click.echo(msgspec.json.encode({"workers": told, "error": other}).decode())
+    elif not found and other is None:
         click.echo(f"no worker runs on {settings.state_dir}; --state-dir names another", err=True)
     else:
         for each in found:
             state = "asked to finish" if wait_s is None else "ended" if each.pid in ended else "still runs"
             click.echo(f"{each.name} ({each.pid}): {state}")
-    raise SystemExit(int(wait_s is not None and len(ended) < len(found)))
+    if other is not None:
+        click.echo(f"Error: {other}", err=True)
+    raise SystemExit(int(other is not None or (wait_s is not None and len(ended) < len(found))))

@@ -38,10 +38,10 @@ def command(  # noqa: PLR0913 - one parameter for each flag
 ) -> None:
     """Carry out one workload (an ExecuteTask object), and report its outcome.
 
-    SIGTERM (or SIGINT) asks it to stop, as a worker does. When its process is gone and the server does not answer, it
-    is tried for `graces.short_s` (5 s) more; then what it came to is left in the state directory, and the next worker
-    there tells it (`worker outbox` lists it). With --json this is `undelivered`, and whatever happens there is one
-    object; where nothing could be carried out `error` says why.
+    A server that is away is waited for. SIGTERM (or SIGINT) asks it to stop, as a worker does. When its process is gone
+    then, and the server does not answer, it is tried for `graces.short_s` (5 s) more; then what it came to is left in
+    the state directory, and the next worker there tells it (`worker outbox` lists it). With --json this is
+    `undelivered`, and whatever happens there is one object; where nothing could be carried out `error` says why.
 
     Exit codes: 0 its outcome was reported, whatever it was; 2 the call could not be carried out; 3 the server refused
     to let it start; 4 the server gave it up while it ran, and nothing was to be reported; 5 it could not be reported,

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from supervisor.commands.settings_options import loaded, with_settings
-from supervisor.running import Found, workers
+from supervisor.running import Found, unnoted, workers
 from supervisor.upgrading import Wish, read, write
 
 LOOK_S = 0.02
@@ -42,15 +42,18 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     """
     settings = loaded(config, {"api.url": api, "worker.state_dir": state_dir}, show=show_settings).settings
     found = list(workers(settings.state_dir))
+    other = unnoted(settings.state_dir, found)
     for each in found:
         _ask(each, settings.state_dir, python)
     until = time.monotonic() + wait_s
     told = [_told(each, settings.state_dir, until, aloud=not as_json) for each in found]
     if as_json:
-        click.echo(msgspec.json.encode({"workers": told}).decode())
-    elif not found:
+        click.echo(msgspec.json.encode({"workers": told, "error": other}).decode())
+    elif not found and other is None:
         click.echo(f"no worker runs on {settings.state_dir}; --state-dir names another", err=True)
-    raise SystemExit(int(not all(each["upgraded"] for each in told)))
+    if other is not None:
+        click.echo(f"Error: {other}", err=True)
+    raise SystemExit(int(other is not None or not all(each["upgraded"] for each in told)))
 
 
 def _ask(worker: Found, state_dir: Path, python: str) -> None:

@@ -2,19 +2,21 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import resource
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from supervisor.journal import VERSION, Opened, Owed, Settled, Story, frame
-from supervisor.journal_files import Folder, JournalError, holder, lock, numbers, read, read_disk, segment_name
+from supervisor.journal_files import LOCK, Folder, JournalError, holder, lock, numbers, read, read_disk, segment_name
 from supervisor.journal_writer import Journal
 from tests.architecture.layout import ROOT
 from tests.supervisor.test_journal import BEGAN, OPENED, OWED, TI, sealed
@@ -248,6 +250,17 @@ def test_two_cannot_have_it_and_a_killed_one_has_it_no_more(tmp_path: Path) -> N
     fd = lock(folder, "the second")
     assert folder.stat().st_mode & 0o777 == 0o700
     os.close(fd)
+
+
+def test_who_only_looks_keeps_nobody_from_it(tmp_path: Path) -> None:
+    """A worker that begins while somebody lists what is undelivered was turned away, and its unit stayed down."""
+    os.close(lock(tmp_path, "the last"))
+    with (tmp_path / LOCK).open() as looking, ThreadPoolExecutor() as pool:
+        fcntl.flock(looking, fcntl.LOCK_SH)  # as `holder` does
+        taking = pool.submit(lock, tmp_path, "the next")
+        assert not wait([taking], 0.1).done
+        fcntl.flock(looking, fcntl.LOCK_UN)
+        os.close(taking.result())
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:

@@ -175,6 +175,24 @@ def test_a_drain_without_a_worker_says_where_it_looked(tmp_path: Path) -> None:
     assert f"no worker runs on {tmp_path}" in err
 
 
+@pytest.mark.parametrize("asked", ["drain", "upgrade"])
+def test_a_worker_that_left_no_note_is_not_called_nobody(tmp_path: Path, asked: str) -> None:
+    async def scenario() -> tuple[int, str, int]:
+        api = MinimalApi()
+        process = await claiming(tmp_path, api, "--name", "w1")
+        (tmp_path / "workers" / f"{process.pid}.json").unlink()
+        code, _, err = await output(await worker(tmp_path, asked))
+        process.terminate()
+        await output(process)
+        await api.stop()
+        return code, err, process.pid
+
+    code, err, pid = play(scenario())
+    assert code == 1
+    assert f"Error: worker w1 (pid {pid}) has {tmp_path}, and no note there" in err
+    assert "no worker runs" not in err
+
+
 def test_settings_are_shown_with_their_origin(tmp_path: Path) -> None:
     (tmp_path / "taskhand.toml").write_text("[worker]\nslots = 3\n")
 
