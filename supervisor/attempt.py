@@ -180,7 +180,7 @@ class Attempt:
 
     def _do_capture(self, _: Action) -> None:
         if self._child is not None:
-            self._go(capture(self._child, self.note, CAPTURE_S))
+            self._go(capture(self._child, self.note, CAPTURE_S, self._log.hold))
 
     def _do_look(self, _: Action) -> None:
         """Whether the child has read its greeting: then nothing of ours waits in its socket."""

@@ -27,6 +27,7 @@ import msgspec
 from supervisor.logs_lines import Lines, LineSplitter
 from supervisor.logs_masking import Masker
 from supervisor.logs_records import Manner, Source, cut, logged, printed, said, split, stamp
+from supervisor.logs_stacks import HOLD_S, MOST_HELD, shaped
 from supervisor.logs_writer import HIGH_MARK, LogWriter
 from supervisor.slate import Part, Slate
 
@@ -177,6 +178,8 @@ class AttemptLog:
         self._dropped_lines = 0
         self._dropped_bytes = 0
         self._finished = False
+        self._held: list[bytes] | None = None
+        self._held_from = 0
         self._slate: Slate | None = None
         self._whole = True
 
@@ -215,6 +218,12 @@ class AttemptLog:
     def say(self, level: str, event: str, **fields: object) -> None:
         """Add a line of the supervisor's own."""
         self._say(0, level, event, **fields)
+
+    def hold(self) -> None:
+        """Hold back what comes over stderr, until its end or for as long as a dump of stacks may take."""
+        if self._held is None and not self._finished:
+            self._held, self._held_from = [], self._read
+            self._loop.call_later(HOLD_S, self._let_go)
 
     async def finish(self, within_s: float) -> LogTotals:
         """Read what is left, at most for so long, and close the file. Twice is fine; the second may wait less."""
@@ -293,9 +302,22 @@ class AttemptLog:
         elif took_s < BUDGET_S / 4 and self._bite < LARGEST_READ:
             self._bite *= 2
 
+    def _let_go(self) -> None:
+        """Put down what was held back, a dump of stacks in order."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._keep(Source.STDERR, Lines(None, shaped(b"\n".join(held)) if held else None))
+
     def _keep(self, source: Source, lines: Lines) -> None:
+        if self._held is not None and source is Source.STDERR:
+            if lines.cut is None and sum(map(len, self._held)) < MOST_HELD:
+                self._held += [] if lines.whole is None else [lines.whole]
+                return
+            self._let_go()
+        # What is held back is not kept: were we killed now, it would be missed.
+        upto = self._read if self._held is None else self._held_from
         if lines.cut is None and lines.whole is None:
-            self._pump.writer.write(self._file, b"", self._read)
+            self._pump.writer.write(self._file, b"", upto)
             return
         manner = Manner(_now(), self.masker, self._settings.max_line)
         record = b""
@@ -307,7 +329,7 @@ class AttemptLog:
             else:
                 record += printed(source, lines.whole, manner)
         self._kept += len(record)
-        self._pump.writer.write(self._file, record, self._read)
+        self._pump.writer.write(self._file, record, upto)
         if self._kept > self._settings.max_bytes:
             self._shed(f"the log has reached its limit of {self._settings.max_bytes} bytes")
         elif self._file.queued > HIGH_MARK:
@@ -358,6 +380,8 @@ class AttemptLog:
         self._pump.unregister(feed)
         self._feeds.discard(feed)
         os.close(feed.fd)
+        if feed.source is Source.STDERR:
+            self._let_go()
         if not self._feeds:
             self._silent.set()
 
@@ -366,6 +390,7 @@ class AttemptLog:
             if not self._shedding:
                 self._keep(feed.source, feed.splitter.end())
             self._close(feed)
+        self._let_go()
 
 
 def _now() -> str:

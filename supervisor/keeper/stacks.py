@@ -22,13 +22,15 @@ MOST_PROCESSES = 32
 _LOOK_EVERY_S = 0.005
 
 
-async def dump_stacks(child: Child, patience_s: float) -> bool:
+async def dump_stacks(child: Child, patience_s: float, before: Callable[[], None] = lambda: None) -> bool:
     """Have a Python child dump its stacks into its stderr: whether it took the signal within that time.
 
+    Whoever reads stderr is told `before` it is asked, so that it can take the dump for one.
     It has not if it is stopped, or stuck in the kernel. A child that is not Python is not asked: the signal kills it.
     """
     if child.request.kind is not Kind.PYTHON or child.pidfd == -1:
         return False
+    before()
     try:
         signal.pidfd_send_signal(child.pidfd, STACKS_SIGNAL)
     except ProcessLookupError:
@@ -81,7 +83,7 @@ def _field(status: str, name: str) -> str:
     return next((line.partition(":")[2].strip() for line in status.splitlines() if line.startswith(f"{name}:")), "")
 
 
-async def capture(child: Child, note: Callable[..., None], within_s: float) -> None:
+async def capture(child: Child, note: Callable[..., None], within_s: float, before: Callable[[], None]) -> None:
     """Have a child write where it stands into its log; where it does not, write what the kernel knows of it."""
-    if not await dump_stacks(child, within_s):
+    if not await dump_stacks(child, within_s, before):
         note("warning", "where the child stands", threads=kernel_state(child.pid))

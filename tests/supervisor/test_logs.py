@@ -17,6 +17,7 @@ import pytest
 from supervisor.logs import AttemptLog, LogPump, LogSettings
 from supervisor.logs_masking import Masker
 from supervisor.logs_records import Source
+from supervisor.slate import Slate
 from tests.supervisor.keeper.world import fds, in_loop, until
 
 SETTINGS = LogSettings()
@@ -157,6 +158,7 @@ async def test_a_full_disk_costs_lines_and_is_told_when_there_is_room(tmp_path: 
         await until(lambda: log.totals.lost_lines > 0)
         await put(write, b"neither does this one, though it is one\n" * 1000)
         await until(lambda: log.totals.read_bytes == 7 + 36 * 1000 + 40 * 1000)
+        await until(lambda: log._file.queued == 0)  # noqa: SLF001 - before there is room, or some of it is written
         (disk / "ballast").unlink()
         await put(write, b"after\n")
         os.close(write)
@@ -340,3 +342,55 @@ async def flooded(tmp_path: Path, source: str, count: int) -> tuple[int, float]:
 def counted(path: Path, fits: Callable[[bytes], bool]) -> int:
     with path.open("rb") as file:
         return sum(fits(line) for line in file)
+
+
+DUMP = b"""Thread 0x02 (most recent call first):
+  File "/f.py", line 1 in waits
+
+Current thread 0x01 (most recent call first):
+  File "/f.py", line 2 in hangs
+"""
+
+
+@in_loop
+async def test_a_dump_that_comes_in_pieces_is_put_down_as_one_and_delays_nothing_else(tmp_path: Path) -> None:
+    pump, slate = LogPump(SETTINGS), Slate()
+    log = pump.open(tmp_path / "log")
+    (out_end, out), (err_end, err) = os.pipe(), os.pipe()
+    log.attach(out_end, Source.STDOUT, slate)
+    log.attach(err_end, Source.STDERR, slate)
+    log.hold()
+    for at in range(0, len(DUMP), 20):
+        os.write(err, DUMP[at : at + 20])
+        await until(lambda so_far=at: log.totals.read_bytes == min(so_far + 20, len(DUMP)))  # type: ignore[misc]  # bound
+    os.write(out, b"meanwhile\n")
+    await until(lambda: events(tmp_path / "log") == ["meanwhile"] if (tmp_path / "log").exists() else False)
+    read, kept = slate.counted()
+    assert (read, kept) == (len(DUMP) + 10, 0), "were the worker killed now, lines would be missing"
+    os.close(err)
+    await until(lambda: slate.counted() == (read, read))
+    first = ["meanwhile", "Current thread 0x01 (most recent call first):", '  File "/f.py", line 2 in hangs', ""]
+    assert events(tmp_path / "log")[:4] == first
+    os.close(out)
+    await log.finish(20.0)
+    slate.close()
+    await pump.stop()
+
+
+@in_loop
+async def test_what_is_held_back_for_a_dump_that_does_not_come_is_put_down(tmp_path: Path) -> None:
+    pump = LogPump(SETTINGS)
+    log = pump.open(tmp_path / "log")
+    err = piped(log, Source.STDERR)
+    log.hold()
+    os.write(err, b"no dump\n")
+    await until(lambda: (tmp_path / "log").exists() and events(tmp_path / "log") == ["no dump"])  # after a moment
+    log.hold()
+    for _ in range(3):
+        await put(err, (b"x" * 1000 + b"\n") * 300)  # more than a dump can be: at once
+    await until(lambda: log.totals.written_bytes > 1000)
+    os.close(err)
+    await log.finish(20.0)
+    assert len(events(tmp_path / "log")) == 901
+    log.hold()
+    await pump.stop()

@@ -73,6 +73,8 @@ async def test_a_line_of_ours_before_the_first_read_takes_back_nothing_of_what_i
     assert slate.counted() == (8, 8)
     assert events(path) == ["whole", "adopted"]
     os.close(write)
+    pump.resume()
+    await pump.stop()
     slate.close()
 
 
@@ -81,12 +83,16 @@ async def test_what_is_said_to_be_missing_is_said_once(tmp_path: Path) -> None:
     path, slate, (read, write) = tmp_path / "log", Slate(), os.pipe()
     await first(path, slate, read, write, b"whole\n")
     slate.count_read(6 + 1)
+    pumps = []
     for _ in range(2):
-        pump, _ = second(path, slate, os.dup(read))
-        await pump.pause()  # as if it were killed then
+        pumps.append(second(path, slate, os.dup(read))[0])
+        await pumps[-1].pause()  # as if it were killed then
+    assert [record["bytes"] for record in records(path)[1:]] == [1]
     os.close(read)
     os.close(write)
-    assert [record["bytes"] for record in records(path)[1:]] == [1]
+    for pump in pumps:
+        pump.resume()
+        await pump.stop()
     slate.close()
 
 

@@ -5,7 +5,9 @@ no process of the child's tree, no directory, no fd.
 """
 
 import asyncio
+import json
 import os
+import re
 import resource
 import sys
 from pathlib import Path
@@ -176,3 +178,43 @@ def test_a_worker_takes_the_fds_that_it_may_have_and_children_get_what_was_usual
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert {record.kind for record in records} == {None}
     assert f'"{usual}"' in log
+
+
+HANGS = """
+import threading
+from runner import Context, flow, task
+
+def waits() -> None:
+    threading.Event().wait()
+
+def hangs() -> None:
+    while True: pass
+
+@task
+def t(ctx: Context) -> None:
+    threading.Thread(target=waits, daemon=True).start()
+    hangs()
+
+@flow
+def f() -> None:
+    t()
+"""
+
+
+def test_whoever_reads_where_a_task_hung_sees_the_task_first(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.py"
+    flow.write_text(HANGS)
+
+    async def scenario() -> list[str]:
+        async with stage(tmp_path / "state", {"keeper.entry": "runner.child:main"}) as found:
+            workload = found.workload("t", dag_rel_path=str(flow)[1:], **LIMITED)
+            await found.attempt(workload).run()
+            lines = [json.loads(line) for line in found.log(workload).splitlines()]
+            return [line["event"] for line in lines if line["source"] == "stderr"]
+
+    dump = play(scenario())
+    assert dump[0].startswith("Current thread 0x")
+    assert dump[1:3] == [f'  File "{flow}", line 9 in hangs', f'  File "{flow}", line 14 in t']
+    assert re.fullmatch(r"  … \d+ frames of Taskhand's, which led to the task, left out …", dump[3])
+    assert f'  File "{flow}", line 6 in waits' in dump[4:]
+    assert not [line for line in dump if "/supervisor/" in line or "/runner/" in line]
