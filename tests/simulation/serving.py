@@ -24,6 +24,7 @@ from server.deck import Deck, Limits
 from server.faults import CallerError, StoreError
 from server.filters import Retention
 from server.metrics import Metrics
+from server.records import PidOf
 from server.refusals import Refusal, on_caller_error, on_refusal, on_store_error
 from server.routes import checkpoints, instances, workloads
 from server.sql.part import Limits as StoreLimits
@@ -61,6 +62,8 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "checkpoint"): Route(checkpoints.find, None),
     ("POST", "checkpoint"): Route(checkpoints.begin, GetCheckpoint),
 }
+QUERY: dict[str, Callable[[str], Any]] = {"pid_of": PidOf}
+"""What is no number of all that a worker asks by a query."""
 
 
 class Line:
@@ -134,7 +137,7 @@ class Server(Party):
         try:
             await admit(call, route.handler)
             arguments: dict[str, Any] = dict(call.scope["path_params"])
-            arguments |= {name: int(value) for name, value in parse_qsl(query)}  # all that we send are numbers
+            arguments |= {name: QUERY.get(name, int)(value) for name, value in parse_qsl(query)}
             if route.body is not None:
                 arguments["data"] = msgspec.json.decode(request.body or b"", type=route.body)
             return _answer(route, await route.handler.fn(call, **arguments), notes)

@@ -52,6 +52,9 @@ class Log:
     def attach(self, *_: object) -> None:
         """Nothing is printed."""
 
+    def hold(self) -> None:
+        """There is no dump of stacks."""
+
     def channel(self) -> int | None:
         """There is no other channel."""
         return None
