@@ -88,23 +88,23 @@ class MinimalApi:
         self._changed = asyncio.Condition()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     # --- being a server -------------------------------------------------------------------------------------------
 
     async def start(self, port: int = 0) -> str:
         """Listen; give the URL."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", port or self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{self.port}/execution"
 
     async def stop(self) -> None:
         """Be away: the port is closed, and so is every connection. `start` comes back on the same port."""
         if self._server is not None:
-            self._server.close()
+            server, self._server = self._server, None
             for writer in [*self._writers]:
                 writer.transport.abort()
-            await self._server.wait_closed()
-            self._server = None
+            await shut(server)
 
     async def until(self, condition: Callable[["MinimalApi"], bool]) -> None:
         """Wait until the condition holds after some call."""
@@ -116,8 +116,17 @@ class MinimalApi:
         self.workloads.extend(workloads)
         self._new.set()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Not a coroutine: who is away in the next turn of the loop has to know of this connection in this one."""
+        if self._server is None:
+            writer.transport.abort()
+            return
         self._writers.add(writer)
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             while True:
                 call = await _read(reader)
@@ -307,6 +316,20 @@ def _context(more: dict[str, Any]) -> dict[str, Any]:
     run |= {"dag_id": "d", "run_id": "r", "run_after": "2026-01-01T00:00:00Z", "run_type": "manual"}
     run |= {"state": "running", "consumed_asset_events": []}
     return {"dag_run": run, "max_tries": 0, "should_retry": False, "task_reschedule_count": 0, **more}
+
+
+async def shut(server: asyncio.Server) -> None:
+    """Close a server, and come back when every connection that it had accepted was made, and could be ended.
+
+    From an accept it takes asyncio one turn of the loop to the transport, one to its protocol and, when that aborts it,
+    one to its end. Whose server is closed between leaves that connection open: it answers while it is away, or nobody
+    ever closes its socket.
+    """
+    for listener in server.sockets:
+        asyncio.get_running_loop().remove_reader(listener.fileno())
+    for _ in range(4):
+        await asyncio.sleep(0)
+    server.close()
 
 
 async def _read(reader: asyncio.StreamReader) -> Call:

@@ -96,12 +96,16 @@ class Attempt:
             await self._finished
             self._page.over()
             return await self._conclude()
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._child is not None:  # nothing, unless a fault of ours or a cancellation brought us here
+        finally:  # done already, unless a fault of ours or a cancellation came first: who listens on finds no slate
+            held: list[Any] = [self._timer, *self._tasks]
+            for each in filter(None, held):
+                each.cancel()
+            if self._talk is not None:
+                self._talk.abandon()
+            if self._child is not None:
                 self._office.keeper.kill(self._child, KILL, Scope.TREE)
                 self._office.keeper.forget(self._child)
+            self._log.end()
             self._page.close()
             self._free()
 
@@ -142,8 +146,7 @@ class Attempt:
         if self._timer is None or deadline < self._armed:
             if self._timer is not None:
                 self._timer.cancel()
-            self._armed = deadline
-            self._timer = self._loop.call_at(deadline, self._tick)
+            self._armed, self._timer = deadline, self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -168,8 +171,7 @@ class Attempt:
         self._go(self._server.start(self._pid, self._lease_s, self._child))
 
     def _do_greet(self, _: Action) -> None:
-        context = self._server.context
-        if self._talk is not None and context is not None:
+        if self._talk is not None and (context := self._server.context) is not None:
             self._talk.greet(greeting(self._order.workload, context, self._office.hostname, datetime.now(UTC)))
 
     def _do_signal(self, action: Action) -> None:
@@ -211,17 +213,14 @@ class Attempt:
         if not self._finished.done():
             self._finished.set_result(None)
 
-    def _do_nothing(self, _: Action) -> None:
-        """Done by whoever fired the event: the question that is answered so."""
-
     _ACTIONS: Mapping[Do, Callable[["Attempt", Action], None]] = {
         Do.SPAWN: _do_spawn,
         Do.START: _do_start,
         Do.GREET: _do_greet,
         Do.CAPTURE: _do_capture,
         Do.SIGNAL: _do_signal,
-        Do.TELL: _do_nothing,
-        Do.REFUSE: _do_nothing,
+        Do.TELL: lambda *_: None,  # done by whoever fired the event: the question that is answered so
+        Do.REFUSE: lambda *_: None,  # as above
         Do.REPORT: _do_report,
         Do.BEAT: _do_beat,
         Do.LOOK: _do_look,

@@ -133,6 +133,12 @@ class Conversation:
             task.cancel()
         self._channel.close()
 
+    def abandon(self) -> None:
+        """Answer nothing any more, not even what the child said of its end."""
+        for task in self._tasks:
+            task.cancel()
+        self.close()
+
     async def wait(self) -> None:
         """Wait until nothing is under way."""
         while self._tasks:

@@ -230,6 +230,13 @@ class AttemptLog:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._silent.wait()
+        self.end()
+        await asyncio.shield(self._file.closed)
+        self._pump.forget(self)
+        return self.totals
+
+    def end(self) -> None:
+        """Read no more, and have the file closed when what was read is written. Twice is fine."""
         self._end_feeds()
         if not self._finished:
             self._finished = True
@@ -237,9 +244,6 @@ class AttemptLog:
             self._pump.writer.close(self._file)
         if self._stalled is not None:
             self._stalled.cancel()
-        await asyncio.shield(self._file.closed)
-        self._pump.forget(self)
-        return self.totals
 
     # Below: for the pump and the writer.
 

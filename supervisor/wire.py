@@ -63,6 +63,7 @@ class Address(Struct, frozen=True):
 
 
 _PORTS = {False: 80, True: 443}
+_CLOSED = "the client is closed"
 
 
 def address(url: str) -> Address:
@@ -215,7 +216,7 @@ class LeanWire:
                 if turn.done() and not turn.cancelled():
                     self._wake()
                 raise
-        raise WireFault(Fault.UNSENT, "the client is closed")
+        raise WireFault(Fault.UNSENT, _CLOSED)
 
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -238,6 +239,9 @@ class LeanWire:
             if made is None:
                 self._open -= 1
                 self._wake()
+        if self._closed:  # meanwhile: nobody would end this one
+            made.abort()
+            raise WireFault(Fault.UNSENT, _CLOSED)
         self._all.add(made)
         return made
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from bench.minimal_api import shut
 from supervisor.retrying import Fault
 from supervisor.wire import LeanWire, Timeouts, Wire, WireFault, address
 from supervisor.wire_httpx import HttpxWire
@@ -38,7 +39,7 @@ async def serving(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncItera
     try:
         yield f"{scheme}://localhost:{server.sockets[0].getsockname()[1]}/api"
     finally:
-        server.close()
+        await shut(server)
 
 
 def answering(*answers: bytes, heads: list[bytes] | None = None, close: bool = False) -> Serve:
@@ -166,6 +167,23 @@ def test_a_closed_wire_sends_nothing(make: Make) -> None:
         return await fault_of(wire.exchange("GET", "/", b""))
 
     assert play(against(make, answering(OK), ask)).fault is Fault.UNSENT
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_wire_that_is_closed_while_it_connects_sends_nothing(turns: int) -> None:
+    """Closed after so many turns of the loop, of which a connect takes some."""
+    heads: list[bytes] = []
+
+    async def ask(wire: Wire) -> None:
+        asking = asyncio.ensure_future(wire.exchange("GET", "/x", b""))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await wire.close()
+        with pytest.raises(WireFault) as caught:
+            await asking
+        assert caught.value.fault is Fault.UNSENT or "closed" in str(caught.value)
+
+    play(against(LeanWire, answering(OK, heads=heads), ask))
 
 
 def test_an_answer_for_who_gave_up_is_nobody_else_s(make: Make) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from bench.minimal_api import MinimalApi
+from bench.minimal_api import MinimalApi, shut
 from tests.system.world import Stage, measured, play, stage
 
 pytestmark = pytest.mark.slow
@@ -30,8 +31,7 @@ async def nobody(port: int) -> AsyncIterator[Counter[str]]:
     try:
         yield knocks
     finally:
-        server.close()
-        await server.wait_closed()
+        await shut(server)
 
 
 async def away_for(found: Stage, seconds: float) -> tuple[int, int]:
@@ -81,3 +81,23 @@ def test_two_hundred_tasks_ask_a_dead_api_next_to_nothing_and_are_heard_soon_whe
     assert first < 200
     assert a_second <= 3.0
     assert took < 10.0
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_an_api_that_is_away_answers_nobody_whom_it_had_just_accepted(turns: int) -> None:
+    """Away so many turns of the loop after somebody came: what it still answered would be taken for its return."""
+
+    async def scenario() -> bytes:
+        api, loop = MinimalApi(), asyncio.get_running_loop()
+        await api.start()
+        with socket.create_connection(("127.0.0.1", api.port)) as asker:
+            asker.settimeout(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await api.stop()
+            with contextlib.suppress(ConnectionError):
+                await loop.sock_sendall(asker, b"GET /execution/health HTTP/1.1\r\n\r\n")
+                return await loop.sock_recv(asker, 1000)
+        return b""
+
+    assert play(scenario(), 10.0) == b""

@@ -1,5 +1,7 @@
 """When the fault is ours: one attempt's supervision ends, loudly; its child does not run on, and the others do."""
 
+import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from supervisor.api import Call, Client, Token
 from supervisor.records import Record
 from supervisor.sources import ListSource
 from supervisor.worker import Worker
+from tests.system.test_commands import PLAIN
 from tests.system.world import play, stage
 
 pytestmark = pytest.mark.slow
@@ -47,3 +50,26 @@ def test_a_fault_of_ours_ends_one_attempt_and_no_other(tmp_path: Path) -> None:
     assert [record.outcome for record in records] == ["success"]
     assert len(faults) == 1
     assert "RuntimeError: a bug of ours" in faults[0]
+
+
+def test_an_attempt_that_is_called_off_lets_go_of_a_child_that_asks_and_prints(tmp_path: Path) -> None:
+    """Whoever still listened to it would find its slate closed, in every turn of the loop."""
+    complaints: list[str] = []
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(str(context)))
+        async with stage(tmp_path) as found:
+            found.api.variables["k"] = "v"
+            workloads = [found.workload("read.1000000"), found.workload("t", command=["yes"], **PLAIN)]
+            running = [asyncio.ensure_future(found.attempt(each).run()) for each in workloads]
+            await found.api.until(lambda api: sum("/variables/" in call.path for call in api.calls) >= 3)
+            await found.asked(workloads[1].ti.id, "heartbeat")
+            for each in running:
+                each.cancel()
+            await asyncio.wait(running)
+            for child in [*found.office.keeper.children.values()]:
+                await child.wait()
+            gc.collect()  # what a task failed at is told when nobody has it any more
+
+    play(scenario())
+    assert complaints == []

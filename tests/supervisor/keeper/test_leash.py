@@ -25,8 +25,6 @@ ACCOUNTS = pytest.mark.parametrize(
 @contextlib.contextmanager
 def running(folder: Path, uid: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], int, list[int]]]:
     """A supervisor, its keeper, and children of it; what is left of them in the end is killed."""
-    for parent in [folder, *folder.parents[:3]]:
-        parent.chmod(0o755)
     command = [sys.executable, "-m", "tests.supervisor.keeper.leashed", str(folder), str(uid)]
     with subprocess.Popen(command, env=ENV, stdout=subprocess.PIPE) as supervisor:
         assert supervisor.stdout is not None
@@ -43,8 +41,8 @@ def running(folder: Path, uid: int = 0) -> Iterator[tuple[subprocess.Popen[bytes
 @ACCOUNTS
 @pytest.mark.parametrize("order", ["keeper first", "supervisor first"])
 @in_loop
-async def test_with_one_of_them_children_live_and_without_both_they_end(tmp_path: Path, order: str, uid: int) -> None:
-    with running(tmp_path, uid) as (supervisor, keeper, children):
+async def test_with_one_of_them_children_live_and_without_both_they_end(place: Path, order: str, uid: int) -> None:
+    with running(place, uid) as (supervisor, keeper, children):
         first, second = (keeper, supervisor.pid) if order == "keeper first" else (supervisor.pid, keeper)
         os.kill(first, signal.SIGKILL)
         await ended(first)
@@ -57,8 +55,8 @@ async def test_with_one_of_them_children_live_and_without_both_they_end(tmp_path
 
 @ACCOUNTS
 @in_loop
-async def test_both_at_once(tmp_path: Path, uid: int) -> None:
-    with running(tmp_path, uid) as (supervisor, keeper, children):
+async def test_both_at_once(place: Path, uid: int) -> None:
+    with running(place, uid) as (supervisor, keeper, children):
         for pid in (supervisor.pid, keeper):
             os.kill(pid, signal.SIGSTOP)  # neither of them sees the other one go
         assert all(map(alive, children))

@@ -176,14 +176,11 @@ async def test_limits_hold_and_open_files_are_as_they_were(tmp_path: Path) -> No
 
 @ROOT_ONLY
 @in_loop
-async def test_a_child_may_have_an_account_of_its_own(tmp_path: Path) -> None:
+async def test_a_child_may_have_an_account_of_its_own(place: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     account = Account("nobody", nobody.pw_uid, nobody.pw_gid, (), "/nowhere")
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:3]:
-        parent.chmod(0o755)
-    async with keeper(tmp_path) as client:
-        Path(tmp_path / "children").chmod(0o711)
+    async with keeper(place) as client:
+        Path(place / "children").chmod(0o711)
         child = await client.spawn(
             shell("id -u; id -g; id -G; echo $USER $HOME; touch mine && ls", limits=Limits(account=account))
         )

@@ -116,12 +116,10 @@ async def test_one_attempt_s_end_leaves_another_s_daemons_alone(tmp_path: Path, 
 @pytest.mark.slow
 @GROUPED
 @in_loop
-async def test_a_fork_bomb_is_bounded_and_ended(tmp_path: Path, grouped: bool) -> None:  # noqa: FBT001 - as above
+async def test_a_fork_bomb_is_bounded_and_ended(place: Path, grouped: bool) -> None:  # noqa: FBT001 - as above
     """Bounded by RLIMIT_NPROC of an account: it needs no pids controller, which not every machine gives us."""
     uid = 100_000 + os.getpid()  # nobody's, not even of a test that runs beside this one
     limits = Limits(pids=40, account=Account("bomber", uid, uid))
-    for parent in [tmp_path, *tmp_path.parents[:3]]:
-        parent.chmod(0o755)
     bomb = """
 import os
 print("ready", flush=True)
@@ -129,8 +127,8 @@ while True:
     try: os.fork()
     except OSError: pass
 """
-    async with world(tmp_path, grouped=grouped) as client:
-        (tmp_path / "children").chmod(0o711)
+    async with world(place, grouped=grouped) as client:
+        (place / "children").chmod(0o711)
         bystander = await client.spawn(shell("sleep 1000", "bystander"))
         child = await client.spawn(python(bomb, limits=limits))
         await line(child)
