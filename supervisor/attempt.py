@@ -290,7 +290,7 @@ class Attempt:
         if self._core.gone:
             return
         talk, late = self._talk, self._loop.time() - self._exited > DRAIN_S
-        speaking = talk is not None and not talk.ended and (talk.busy or peeking.readable(child.frames_fd or 0))
+        speaking = talk is not None and (talk.busy or (not talk.ended and peeking.readable(child.frames_fd or 0)))
         # Whether it was out of memory is known a moment after its end is, when its group has been looked at.
         unclear = not child.ended.done() and child.exited.result().signal == signal.SIGKILL
         if (speaking or unclear) and not late:

@@ -58,6 +58,7 @@ class Conversation:
         self._tasks: set[asyncio.Task[None]] = set()
         self._words: set[asyncio.Task[None]] = set()
         self._waiting: deque[Asked] = deque()
+        self._beginning = 0
         self._over = False
         self._torn: TruncatedFrame | None = None
 
@@ -73,8 +74,8 @@ class Conversation:
 
     @property
     def busy(self) -> bool:
-        """Whether more questions wait than are answered at a time."""
-        return bool(self._waiting)
+        """Whether something was heard of which nobody has taken notice: an answer to it has not begun."""
+        return bool(self._waiting or self._beginning)
 
     def greet(self, greeting: Message) -> None:
         """Begin. Raises `LocalProtocolError` when the greeting cannot be said at the child's version."""
@@ -174,6 +175,7 @@ class Conversation:
             self._begin(asked)
 
     def _begin(self, asked: Asked) -> None:
+        self._beginning += 1
         task = asyncio.create_task(self._answer(asked))
         self._tasks.add(task)
         if type(asked.message) in TERMINAL:
@@ -191,6 +193,7 @@ class Conversation:
 
     async def _answer(self, asked: Asked) -> None:
         reply: Message | None
+        self._beginning -= 1
         if asked.carrier is not None:
             TRACE.set(lines_of(asked.carrier))  # for this task alone: its context is its own
         try:

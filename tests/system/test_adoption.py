@@ -352,3 +352,25 @@ def test_without_a_worker_a_keeper_stops_the_children_before_their_lease_ends(tm
     assert 1.0 < took < 3.2
     assert sum(map(len, found.api.checkpoints.values())) == 1
     assert [told[0][0] for told in found.ends()] == ["checkpointed", "up_for_reschedule"]
+
+
+def test_a_word_that_was_written_down_outlives_the_end_of_its_lease(tmp_path: Path) -> None:
+    """Its child waits for the answer, and is ended by its keeper before anybody can give it."""
+
+    async def scenario() -> World:
+        async with world(tmp_path) as found:
+            found.api.faults.append(on("state", Answer(503)))
+            await found.start()
+            found.give(task_id="say.success", lease={"seconds": 3.0, "fence": 1})
+            while not any(entry.owed for entry in read(folder_of(tmp_path)).story.entries.values()):  # noqa: ASYNC110 - another process's file
+                await asyncio.sleep(0.01)
+            await found.kill()
+            await found.children_left(0)
+            found.api.faults.clear()
+            await found.start()
+            await found.told()
+            await found.stop()
+        return found
+
+    found = play(scenario())
+    assert found.ends() == [[("success", None)]]
