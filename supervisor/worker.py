@@ -233,7 +233,9 @@ class Worker:
     def _attend_to(self, attempt: Attempt) -> None:
         self._busy += 1
         attempt.released.add_done_callback(self._freed)
-        self.attempts[attempt] = asyncio.create_task(self._attend(attempt))
+        # After a reschedule the attempt that was is claimed anew, perhaps before its process has ended here.
+        before = [task for each, task in self.attempts.items() if each.ti_id == attempt.ti_id]
+        self.attempts[attempt] = asyncio.create_task(self._attend(attempt, before))
         if self.draining and not self.leaving:
             self._stop(attempt, None)
 
@@ -242,9 +244,7 @@ class Worker:
         self._free_since = asyncio.get_running_loop().time()
         self._room.set()
 
-    async def _attend(self, attempt: Attempt) -> None:
-        # After a reschedule the attempt that was is claimed anew, perhaps before its process has ended here.
-        before = [task for each, task in self.attempts.items() if each.ti_id == attempt.ti_id and each is not attempt]
+    async def _attend(self, attempt: Attempt, before: list[asyncio.Task[None]]) -> None:
         if before:
             await asyncio.wait(before)
         try:

@@ -70,6 +70,7 @@ class Kept(Struct, eq=False):
     kind: Kind
     frames: bool
     slate: int
+    unwanted: bool = False
 
 
 class Keeper(Party):
@@ -100,13 +101,21 @@ class Keeper(Party):
     def admit(self) -> None:
         """Another one is at the door."""
         self._solitude.handle(Event.CAME, self.world.now)
+        self.tidy()
 
     def forget(self, attempt: str) -> None:
-        """Keep how it ended no longer."""
+        """Do not keep how this one ended, or will end."""
         kept = self.children.get(attempt)
-        if kept is not None and not kept.process.alive:
-            del self.children[attempt]
-            os.close(kept.slate)
+        if kept is not None:
+            kept.unwanted = True
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Drop those that have ended and nobody wants."""
+        for attempt, kept in list(self.children.items()):
+            if kept.unwanted and not kept.process.alive:
+                del self.children[attempt]
+                os.close(kept.slate)
 
     def _mind(self) -> None:
         """Look after the children while nobody else does."""
@@ -188,6 +197,7 @@ class Client:
         await asyncio.sleep(world.between(0, FORK_S))
         if not self.keeper.alive:
             self.keeper = self._start_keeper()
+        self.keeper.tidy()
         if request.attempt in self.children or request.attempt in self.keeper.children:
             os.close(slate)
             raise SpawnError(f"attempt {request.attempt} runs already")

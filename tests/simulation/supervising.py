@@ -4,6 +4,7 @@ What a worker is composed of is composed here as `supervisor.running` does it: t
 office, the outbox, the source, the worker.
 """
 
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,6 +42,10 @@ SETTINGS = Settings(
 )
 
 
+OURS = re.compile(r"attempt \S+: \w+: ")
+"""How a worker begins what it says of an exception that ended one of its attempts."""
+
+
 class Log:
     """An attempt's log. Logs carry no promise that is looked at here."""
 
@@ -61,6 +66,9 @@ class Log:
 
     def say(self, level: str, event: str, **fields: object) -> None:
         """Somebody might read it."""
+
+    def end(self) -> None:
+        """Nothing is read that could be read no more."""
 
     async def finish(self, within_s: float) -> LogTotals:
         """It is finished at once."""
@@ -132,6 +140,8 @@ class Supervisor(Party):
     def _complain(self, what: str) -> None:
         if self.alive:
             self.tell(what)
+            if OURS.match(what):
+                self.world.fault(AssertionError(what))
 
     @property
     def idle(self) -> bool:
