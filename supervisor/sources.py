@@ -1,6 +1,7 @@
 """Where workloads come from. One interface, one exercise for all of them (tests/supervisor/exercise_source.py)."""
 
 import asyncio
+import select
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -68,13 +69,8 @@ class StdinSource:
     async def take(self, slots: int) -> list[ExecuteTask] | None:
         """Give the next line's workload: the others wait in the pipe, which is the brake for whoever writes them."""
         del slots
-        if self._reader is None:
-            self._reader = asyncio.StreamReader(LINE_CAP)
-            protocol = asyncio.StreamReaderProtocol(self._reader)
-            stream = self._stream or sys.stdin.buffer
-            self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, stream)
         try:
-            line = await self._reader.readline()
+            line = await self._line()
         except ValueError:
             self._complain(f"a line of more than {LINE_CAP} bytes")
             return None
@@ -90,6 +86,29 @@ class StdinSource:
         """Read no more."""
         if self._transport is not None:
             self._transport.close()
+
+    async def _line(self) -> bytes:
+        stream = self._stream or sys.stdin.buffer
+        if self._reader is None and not _is_waited_for(stream):
+            line: bytes = await asyncio.to_thread(stream.readline, LINE_CAP + 1)
+            if len(line) > LINE_CAP:
+                raise ValueError
+            return line
+        if self._reader is None:
+            self._reader = asyncio.StreamReader(LINE_CAP)
+            protocol = asyncio.StreamReaderProtocol(self._reader)
+            self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, stream)
+        return await self._reader.readline()
+
+
+def _is_waited_for(stream: BinaryIO) -> bool:
+    """Say whether the kernel tells when it can be read. Of a file and of /dev/null it does not: uvloop aborts there."""
+    with select.epoll() as poll:
+        try:
+            poll.register(stream, select.EPOLLIN)
+        except PermissionError:
+            return False
+    return True
 
 
 class ClaimSource:

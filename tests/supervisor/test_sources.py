@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,21 @@ async def from_list(count: int, use: Callable[[Source], Awaitable[None]]) -> Non
     await use(ListSource([read(msgspec.json.encode(envelope(n))) for n in range(1, count + 1)]))
 
 
+def lines(count: int) -> bytes:
+    return b"".join(msgspec.json.encode(envelope(n)) + b"\n\n" for n in range(1, count + 1))
+
+
+async def from_file(count: int, use: Callable[[Source], Awaitable[None]]) -> None:
+    """As in `worker run --source stdin <FILE`, which ended by SIGABRT."""
+    with tempfile.TemporaryFile() as stream:
+        stream.write(lines(count))
+        stream.seek(0)
+        await use(StdinSource(stream))
+
+
 async def from_stdin(count: int, use: Callable[[Source], Awaitable[None]]) -> None:
     reading, writing = os.pipe()
-    lines = b"".join(msgspec.json.encode(envelope(n)) + b"\n\n" for n in range(1, count + 1))
-    os.write(writing, lines)
+    os.write(writing, lines(count))
     os.close(writing)
     with os.fdopen(reading, "rb", buffering=0) as stream:
         await use(StdinSource(stream))
@@ -76,7 +88,9 @@ async def from_claims(count: int, use: Callable[[Source], Awaitable[None]]) -> N
     await api.stop()
 
 
-@pytest.mark.parametrize(("driver", "ends"), [(from_list, True), (from_stdin, True), (from_claims, False)])
+@pytest.mark.parametrize(
+    ("driver", "ends"), [(from_list, True), (from_file, True), (from_stdin, True), (from_claims, False)]
+)
 def test_a_source(driver: Callable[..., Any], ends: bool) -> None:  # noqa: FBT001 - a column of the table above
     play(driver(5, lambda source: exercise_source(source, 5, ends=ends)))
 
