@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 
 from bench.harness import Row, emit, median_and_spread
-from supervisor.logs import LogPump, LogSettings
+from supervisor.logs import LogSettings
 from supervisor.logs_masking import Masker
+from supervisor.logs_pump import LogPump
 from supervisor.logs_records import Source
 
 LINE = "step 12345 of the training: loss 0.12345, 17 rows a second"

@@ -1,9 +1,7 @@
-"""The attempts' logs: from a child's stdout, stderr and log channel into one file of JSON lines.
+"""One attempt's log: from a child's stdout, stderr and log channel into one file of JSON lines.
 
-Logs come last. Their fds are not in the loop's own poll but in one of ours, which the loop sees as a single fd; on each
-turn of the loop we read until a budget of time is used up, and whoever did not get a turn is first in the next. So a
-thousand flooding children delay a frame, a heartbeat or an exit by one budget and not by a thousand reads. How long a
-read's lines take depends on what they are and on how much is masked in them, so each log finds its own size of a bite.
+When it is read is the pump's to say (`logs_pump`). How long a read's lines take depends on what they are and on how
+much is masked in them, so each log finds its own size of a bite.
 
 Nothing grows. A pipe that is not read stops its child, which is the first brake, and costs nothing. The second is the
 file's queue: while it is long its pipes are not read. But a child must not hang because a disk does: when the queue has
@@ -14,13 +12,10 @@ dropped too. Whatever is dropped is counted, and the count is in the log itself.
 import asyncio
 import contextlib
 import os
-import select
 import socket
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -36,7 +31,6 @@ SMALLEST_READ = 1024
 BUDGET_S = 0.002
 MOST_FEEDS = 8
 """Of one attempt: stdout, stderr, the log channel, and what it asks for besides."""
-_READY_AT_ONCE = 16
 
 
 Size = Annotated[int, msgspec.Meta(ge=1)]
@@ -68,7 +62,7 @@ class LogTotals(msgspec.Struct, frozen=True):
     """Why, the last time."""
 
 
-class _Feed:
+class Feed:
     """One of a child's fds."""
 
     def __init__(self, log: "AttemptLog", fd: int, source: Source, limit: int) -> None:
@@ -83,89 +77,31 @@ class _Feed:
 PARTS = {Source.STDOUT: Part.STDOUT, Source.STDERR: Part.STDERR, Source.LOG: Part.LOG}
 
 
-class LogPump:
-    """Reads all logs of a worker, and keeps them in their place."""
+class Pump(Protocol):
+    """What a log needs of who reads it."""
 
-    def __init__(self, settings: LogSettings, on_fault: Callable[[str], None] = lambda _: None) -> None:
-        self.settings = settings
-        self.writer = LogWriter(on_fault)
-        self._epoll: select.epoll | None = None
-        self._feeds: dict[int, _Feed] = {}
-        self._logs: set[AttemptLog] = set()
+    settings: LogSettings
+    writer: LogWriter
 
-    def open(self, path: Path, masker: Masker | None = None) -> "AttemptLog":
-        """Begin an attempt's log."""
-        if self._epoll is None:
-            self._epoll = select.epoll()
-            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._turn)
-        log = AttemptLog(self, path, masker or Masker())
-        self._logs.add(log)
-        return log
+    def register(self, feed: Feed) -> None:
+        """Read this fd from now on."""
 
-    async def pause(self) -> None:
-        """Read no more, and come back when all that was read is written. For who is about to be replaced."""
-        if self._epoll is not None:
-            asyncio.get_running_loop().remove_reader(self._epoll.fileno())
-        await self.writer.stop()
-
-    def resume(self) -> None:
-        """Go on: there was nobody to replace us."""
-        self.writer.start()
-        if self._epoll is not None:
-            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._turn)
-
-    async def stop(self) -> None:
-        """End all logs, written as far as they were read. Twice is fine, and before the first log too."""
-        await asyncio.gather(*(log.finish(0.0) for log in list(self._logs)))
-        await self.writer.stop()
-        if self._epoll is not None:
-            asyncio.get_running_loop().remove_reader(self._epoll.fileno())
-            self._epoll.close()
-            self._epoll = None
-
-    # Below: for the logs.
+    def unregister(self, feed: Feed) -> None:
+        """Stop reading this fd. Twice is fine."""
 
     def forget(self, log: "AttemptLog") -> None:
         """Let go of a log that has ended."""
-        self._logs.discard(log)
-
-    def register(self, feed: _Feed) -> None:
-        """Read this fd from now on."""
-        if self._epoll is not None:
-            self._feeds[feed.fd] = feed
-            self._epoll.register(feed.fd, select.EPOLLIN)
-
-    def unregister(self, feed: _Feed) -> None:
-        """Stop reading this fd. Twice is fine."""
-        if self._feeds.pop(feed.fd, None) is not None and self._epoll is not None:
-            self._epoll.unregister(feed.fd)
-
-    def _turn(self) -> None:
-        assert self._epoll is not None  # noqa: S101 - it is what called us
-        until = time.perf_counter() + BUDGET_S
-        # The kernel moves who was reported to the end of its list, so nobody is passed over for long.
-        began = time.perf_counter()
-        for fd, _ in self._epoll.poll(0, _READY_AT_ONCE):
-            feed = self._feeds.get(fd)
-            if feed is None:
-                continue
-            feed.log.read(feed)
-            now = time.perf_counter()
-            feed.log.learn(now - began)
-            if now >= until:
-                return
-            began = now
 
 
 class AttemptLog:
     """One attempt's log. It owns the fds that are attached to it."""
 
-    def __init__(self, pump: LogPump, path: Path, masker: Masker) -> None:
+    def __init__(self, pump: Pump, path: Path, masker: Masker) -> None:
         self.path = path
         self.masker = masker
         self._pump = pump
         self._settings = pump.settings
-        self._feeds: set[_Feed] = set()
+        self._feeds: set[Feed] = set()
         self._file = pump.writer.open(path, self._note_loss, self._room)
         self._loop = asyncio.get_running_loop()
         self._silent = asyncio.Event()
@@ -199,7 +135,7 @@ class AttemptLog:
         """Read this fd to its end, and close it then. With a slate, from where another supervisor stopped."""
         os.set_blocking(fd, False)
         settings = self._settings
-        feed = _Feed(self, fd, source, settings.max_record if source is Source.LOG else settings.max_line)
+        feed = Feed(self, fd, source, settings.max_record if source is Source.LOG else settings.max_line)
         if slate is not None:
             self._go_on(slate, feed)
         self._feeds.add(feed)
@@ -247,7 +183,7 @@ class AttemptLog:
 
     # Below: for the pump and the writer.
 
-    def read(self, feed: _Feed) -> None:
+    def read(self, feed: Feed) -> None:
         """Read once from a fd that has something, or has ended."""
         if self._slate is not None:
             self._slate.count_read(self._read + 1)
@@ -263,7 +199,7 @@ class AttemptLog:
         if data is not None:
             self._take(feed, data)
 
-    def _take(self, feed: _Feed, data: bytes) -> None:
+    def _take(self, feed: Feed, data: bytes) -> None:
         lines = Lines()
         if self._shedding:
             self._drop(data)
@@ -276,7 +212,7 @@ class AttemptLog:
         if not data:
             self._close(feed)
 
-    def _go_on(self, slate: Slate, feed: _Feed) -> None:
+    def _go_on(self, slate: Slate, feed: Feed) -> None:
         """Begin with what the last supervisor had of a line, or say that something of its is missing."""
         if self._slate is None:
             self._slate, (read, kept) = slate, slate.counted()
@@ -293,7 +229,7 @@ class AttemptLog:
     def _say(self, upto: int, level: str, event: str, **fields: object) -> None:
         self._pump.writer.write(self._file, said(level, event, fields, _now(), self.masker), upto)
 
-    def _note_rest(self, slate: Slate, feed: _Feed) -> None:
+    def _note_rest(self, slate: Slate, feed: Feed) -> None:
         """What is no line yet is kept too, so that all that was read is in safety when the lines are written."""
         if feed.splitter.held or feed.noted:
             slate.inscribe(PARTS[feed.source], feed.splitter.rest)
@@ -380,7 +316,7 @@ class AttemptLog:
     def _note_loss(self, lines: int, fault: str) -> bytes:
         return said("error", "lines were lost", {"lost_lines": lines, "reason": fault}, _now(), self.masker)
 
-    def _close(self, feed: _Feed) -> None:
+    def _close(self, feed: Feed) -> None:
         self._pump.unregister(feed)
         self._feeds.discard(feed)
         os.close(feed.fd)

@@ -14,7 +14,7 @@ from supervisor.api import Client
 from supervisor.keeper import cgroups
 from supervisor.keeper.children import Child
 from supervisor.keeper.client import KeeperClient, KeeperError, KeeperSettings
-from supervisor.logs import LogPump
+from supervisor.logs_pump import LogPump
 from supervisor.orders import Office
 from supervisor.sections import ApiSettings
 from supervisor.settings import Settings, child_environment, doors_of, identity

@@ -20,7 +20,7 @@ from supervisor.journal_writer import Notebook
 from supervisor.keeper.children import Child
 from supervisor.keeper.client import KeeperClient
 from supervisor.keeper.link import Kind, Limits, SpawnRequest
-from supervisor.logs import LogPump
+from supervisor.logs_pump import LogPump
 from supervisor.notes import Notes
 from supervisor.pages import Page, Title
 from supervisor.paths import quote

@@ -13,8 +13,9 @@ from supervisor.api import Client
 from supervisor.journal import Opened
 from supervisor.journal_files import JournalError, read_disk
 from supervisor.journal_writer import Journal
-from supervisor.logs import LogPump, LogTotals
+from supervisor.logs import LogTotals
 from supervisor.logs_masking import Masker
+from supervisor.logs_pump import LogPump
 from supervisor.orders import Office
 from supervisor.recovering import Outbox
 from supervisor.sections import ApiSettings, CheckpointSettings, JournalSettings, LimitSettings, WorkerSettings

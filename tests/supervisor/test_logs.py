@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from supervisor.logs import AttemptLog, LogPump, LogSettings
+from supervisor.logs import AttemptLog, LogSettings
 from supervisor.logs_masking import Masker
+from supervisor.logs_pump import LogPump
 from supervisor.logs_records import Source
 from supervisor.slate import Slate
 from tests.supervisor.keeper.world import fds, in_loop, until

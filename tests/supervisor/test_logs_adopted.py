@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from supervisor.logs import AttemptLog, LogPump
+from supervisor.logs import AttemptLog
+from supervisor.logs_pump import LogPump
 from supervisor.logs_records import Source
 from supervisor.slate import Slate
 from tests.supervisor.keeper.world import in_loop, until
