@@ -37,7 +37,10 @@ class Surroundings(Struct, frozen=True):
 def surroundings(environment: Mapping[str, str] | None = None) -> Surroundings:
     """Read the environment."""
     env = os.environ if environment is None else environment
-    home = Path(env.get("TASKHAND_HOME") or Path(env.get("HOME", "/")) / ".taskhand")
+    said = env.get("TASKHAND_HOME", "")
+    if said.partition("/")[0] == "~":  # of a unit or a container: no shell has read it. A worker means this by it
+        said = env.get("HOME", "/") + said[1:]
+    home = Path(said or Path(env.get("HOME", "/")) / ".taskhand")
     return Surroundings(
         home=home,
         server=env.get("TASKHAND_SERVER") or None,

@@ -7,6 +7,8 @@ from server.settings import Surroundings, surroundings
 
 def test_an_empty_environment_has_defaults() -> None:
     assert surroundings({"HOME": "/h", "TASKHAND_SERVER": ""}) == Surroundings(Path("/h/.taskhand"))
+    assert surroundings({"HOME": "/h", "TASKHAND_HOME": "~/state"}) == Surroundings(Path("/h/state"))
+    assert surroundings({"HOME": "/h", "TASKHAND_HOME": "~"}) == Surroundings(Path("/h"))
 
 
 def test_all_of_it_is_read() -> None:
