@@ -41,6 +41,8 @@ PROGRESS = "progress"
 TRIES = 3
 OVER = "not_running"
 DIGITS = 16
+TOLD = 16
+"""Records whose answers were not heard in a row; nothing is known any more of one before these."""
 LEVELS = 4
 """Flow, run, task, index: the directories above an attempt's."""
 REMOVED = 100
@@ -66,6 +68,8 @@ class Base(msgspec.Struct, frozen=True):
     where: str
     names: tuple[str | int, ...]
     account: Account | None
+    told: tuple[str, ...] = ()
+    """The files of the records that the server was told of since: it may have taken each, and nobody may know."""
 
 
 class Folder:
@@ -149,6 +153,7 @@ class Folder:
                 if kept is None:
                     return
                 signature, reference, progress = kept
+                await asyncio.to_thread(self._tells, reference.uri)
                 saved = await answers.keep(desk, SaveCheckpoint(None, reference, progress, self.print))
                 self._seen = signature
                 await asyncio.to_thread(self._grew, saved.seq, _digest(signature))
@@ -200,7 +205,7 @@ class Folder:
             with _blobs().checked(record.blob).open("rb") as packed:
                 unpack(packed, self._path)
             self._seen = self._signature()
-            if left and (found := self._left_since(record.seq)) is not None:
+            if left and (found := self._left_since(record.seq, record.blob.uri)) is not None:
                 self._take(found)
         self._grew(0 if record is None else record.seq, _digest(self._seen))
         if self._account is not None:
@@ -210,14 +215,25 @@ class Folder:
         self._tidy()
 
     def _grew(self, seq: int, kept: str) -> None:
-        base = Base(seq, kept, self.print, self._where, self._names, self._account)
-        _note_of(self._path).write_bytes(msgspec.json.encode(base))
+        self._put_down(Base(seq, kept, self.print, self._where, self._names, self._account))
 
-    def _left_since(self, seq: int) -> Path | None:
+    def _tells(self, uri: str) -> None:
+        """Note which record is on its way. Whoever dies before the answer does not know whether it is the last one."""
+        if (base := _base_of(self._path)) is not None:
+            self._put_down(msgspec.structs.replace(base, told=(*base.told, uri)[-TOLD:]))
+
+    def _put_down(self, base: Base) -> None:
+        """By renaming, so that whoever dies here leaves this note or the one before."""
+        note = _note_of(self._path)
+        half = note.with_name(f"{note.name}.part")
+        half.write_bytes(msgspec.json.encode(base))
+        half.replace(note)
+
+    def _left_since(self, seq: int, uri: str) -> Path | None:
         """Give the directory of an attempt that died here after this record: what is whole in it is newer."""
         for folder in self._home.iterdir():
             base = _base_of(folder) if folder != self._path and folder.is_dir() else None
-            if base is not None and base.seq == seq:
+            if base is not None and (base.seq == seq or uri in base.told):
                 return folder
         return None
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.checkpoints.worlds import Machine, World, world
+from tests.system.checkpoints.worlds import PATIENCE_S, Machine, World, world
+from tests.system.test_kill_points import kill_family
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +87,23 @@ def test_what_a_plain_program_had_renamed_when_its_machine_died_is_kept_by_the_n
         assert (found["state"], found["try_number"]) == ("success", 1)
         assert place.work.done <= 300 + 2 * EACH
         assert "told_checkpointed" in [event["what"] for event in place.story("count", "counting")]
+
+
+def test_what_was_renamed_after_a_save_whose_answer_nobody_heard_is_taken_over(tmp_path: Path) -> None:
+    """The server has the record; the worker dies before it notes so, and its program goes on until the machine dies."""
+    with world(tmp_path, lease_s=1.0) as place:
+        place.submit({**COUNT, **runtimes(300)["plain"]}, AFTER, file=FLOW, flow="counting", conf={"to": 300})
+        machine = place.machine(TASKHAND_CHECKPOINTS_EVERY_S="0.01", TASKHAND_CRASH="worker.save.told")
+        machine.process.wait(PATIENCE_S)
+        place.work.read()
+        assert place.work.until(min(place.work.done + 5 * EACH, 290))
+        kill_family(machine.process.pid)
+        while place.instance("count", "counting")["state"] == "running":
+            place.work.read(0.02)
+        place.machine()
+        assert place.end("counting") == "success"
+        place.work.until(10**9, 0.1)
+        assert place.work.done <= 300 + 2 * EACH
 
 
 @pytest.mark.soak
