@@ -184,7 +184,8 @@ class Journal:
         try:
             if self._fd == -1:
                 self._turn()
-                self._tell(self._on_fault, "the journal is written again")
+                if self._fault:  # else it was stopped for a successor that could not be executed
+                    self._tell(self._on_fault, "the journal is written again")
                 self._fault = ""
                 return True
             self._write(records, torn=sync and armed("journal.torn"))

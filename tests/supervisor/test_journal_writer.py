@@ -219,6 +219,19 @@ def test_a_segment_that_goes_while_it_is_read_was_carried_on(tmp_path: Path) -> 
     assert read_disk(Carried(tmp_path)).segments == []
 
 
+def test_one_that_was_stopped_goes_on_and_says_nothing_of_it(tmp_path: Path) -> None:
+    async def scenario() -> list[str]:
+        said: list[str] = []
+        async with writing(tmp_path, said) as journal:
+            assert await journal.commit(BEGAN)
+            await journal.stop()
+            assert await journal.commit(OWED)
+        assert owed(tmp_path) == {TI: OWED}
+        return said
+
+    assert play(scenario()) == []
+
+
 HOLD = """
 import sys
 from pathlib import Path
