@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# The tests start a thousand Pythons. Where nothing is to be kept of what they compile, each compiles our sources again:
-# a server then takes 0.5 s of CPU to start and not 0.3, and pytest 16 s to collect and not 6.
+# The tests start a thousand Pythons. Where nothing is to be kept of what they compile, each compiles our sources again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

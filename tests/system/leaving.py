@@ -28,14 +28,20 @@ def note(pid: int) -> None:
 
 
 def processes_of(pid: int) -> list[int]:
-    """Give those that came from this worker's keepers, whoever their parent is now."""
+    """Give those that came from this worker's keepers, whoever their parent is now.
+
+    Numbers come round within a minute or two on a busy machine: of a worker that was noted, nobody is given who came
+    from a later process of that number, which may be another test's worker.
+    """
+    known = next((str(each.at) for each in reversed(STARTED) if each.pid == pid), None)
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
             variables = (place / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if any(each.startswith(f"{MARK}={pid}.".encode()) for each in variables):
+        marks = [each.decode() for each in variables if each.startswith(f"{MARK}={pid}.".encode())]
+        if any(known in {None, each.rpartition(".")[2]} for each in marks):
             found.append(int(place.name))
     return found
 

@@ -14,8 +14,8 @@ from tests.system.world import measured
 pytestmark = pytest.mark.slow
 
 FLOW = Path(__file__).with_name("odd.py")
-CALM: dict[str, Any] = {"TASKHAND_CHECKPOINTS_MEMORY_PRESSURE": "0"}
-"""Nobody is asked to yield because other tests want memory."""
+CALM: dict[str, Any] = {"TASKHAND_CHECKPOINTS_MEMORY_PRESSURE": "0", "TASKHAND_LIMITS_HEARTBEAT_S": "0.25"}
+"""Nobody is asked to yield because other tests want memory. Beats are as dense as a lease of one second makes them."""
 
 
 def again(place: World, instances: list[dict[str, Any]]) -> list[list[str]]:

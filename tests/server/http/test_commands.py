@@ -14,7 +14,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from tests.server.http.live import WHEN, Attempt, Live
+from tests.server.http.live import BEAT, WHEN, Attempt, Live
 
 FLOW = """
 from runner import flow, task
@@ -70,7 +70,9 @@ def test_a_flow_from_file_to_its_end(server: Live, worker: Any, flow: Path) -> N
     assert rows(worker("ps", "--runs", "--flow", run["dag_id"]))[0][:2] == [named, "running"]
     attempt.own("PUT", "log?offset=0", content=b'{"event": "hello", "level": "info"}\nbye')
     for name in (attempt.id, attempt.id[:23], f"{named}/extract", f"{run['dag_id']}/extract"):
+        assert attempt.own("PUT", "heartbeat", json=BEAT).status_code == 204  # its lease is not as long as ten commands
         assert worker("logs", name).stdout == '{"event": "hello", "level": "info"}\nbye\n'
+    assert attempt.own("PUT", "heartbeat", json=BEAT).status_code == 204
     story = worker("why", f"{named}/extract").stdout
     assert story.startswith(f"{named}/extract running\n")
     assert attempt.id in story
