@@ -223,11 +223,8 @@ class Folder:
             self._put_down(msgspec.structs.replace(base, told=(*base.told, uri)[-TOLD:]))
 
     def _put_down(self, base: Base) -> None:
-        """By renaming, so that whoever dies here leaves this note or the one before."""
-        note = _note_of(self._path)
-        half = note.with_name(f"{note.name}.part")
-        half.write_bytes(msgspec.json.encode(base))
-        half.replace(note)
+        # In one write, and not by renaming: another attempt that begins here tidies away whatever is not its own.
+        _note_of(self._path).write_bytes(msgspec.json.encode(base))
 
     def _left_since(self, seq: int, uri: str) -> Path | None:
         """Give the directory of an attempt that died here after this record: what is whole in it is newer."""
