@@ -13,7 +13,7 @@ from server.sql.part import Part
 from server.sql.resuming import BEGINNING
 from server.sql.rows import FROM_INSTANCES, RUN, instance, micros, run
 from server.sql.transaction import Transaction, Value, writes
-from server.sql.transitions import HELD, Held, Turn, change, happen, hold, hold_run_of
+from server.sql.transitions import HELD, Held, Turn, change, happen, hold, hold_run_of, tell
 
 _MARKS = {"success": Event.MARK_SUCCESS, "failed": Event.MARK_FAILED, "skipped": Event.MARK_SKIPPED}
 _CLEARED_RUN = "cleared by hand"
@@ -49,10 +49,13 @@ class Clearing(Part):
         event = Event.CLEAR_LINGERING if held.lingers else Event.CLEAR
         stays = held.lingers or it.state is TaskInstanceState.RUNNING
         sets = {} if stays else columns_of_next_try(it, task)
-        applied = happen(tx, held, Turn(event, now, "cleared by hand", sets, {"keep_checkpoint": keep_checkpoint}))
+        turn = Turn(event, now, "cleared by hand", sets, {"keep_checkpoint": keep_checkpoint})
+        applied = happen(tx, held, turn)
         if not keep_checkpoint:
-            tx.run("DELETE FROM checkpoints WHERE instance_key = ?", it.key)
+            dropped = tx.run("DELETE FROM checkpoints WHERE instance_key = ?", it.key)
             tx.run("UPDATE instances SET began_seq = 0, best_progress = NULL WHERE key = ?", it.key)
+            if dropped and applied is Applied.AGAIN:  # it was to run again anyway, and now it is to begin anew
+                tell(tx, it, turn)
         tx.run("DELETE FROM questions WHERE instance_key = ?", it.key)
         return applied
 

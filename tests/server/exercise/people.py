@@ -35,6 +35,15 @@ async def a_cleared_instance_may_keep_its_checkpoint(story: Story) -> None:
     assert (await story.store.resume_point((await story.running()).id)).checkpoint is not None
 
 
+async def who_clears_again_and_drops_a_checkpoint_is_in_the_timeline(story: Story) -> None:
+    await story.submit()
+    it = await story.running()
+    await story.save(it, 1)
+    for keep in (True, False, False):  # the last one drops nothing, and changes nothing
+        await story.store.clear(it.id, story.now, keep_checkpoint=keep)
+    assert [what for what in await story.told() if what == "clear"] == ["clear", "clear"]
+
+
 async def clearing_may_go_down(story: Story) -> None:
     await story.submit(task("a"), task("b", "a"), task("c", "b"), task("x"))
     by_name = {}
