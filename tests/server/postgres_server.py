@@ -8,11 +8,13 @@ test gets a schema of its own: that costs milliseconds, a database a tenth of a 
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -25,6 +27,8 @@ import pytest
 from psycopg import sql
 
 _NAMES = ("postgres", "nobody")
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 def _installed() -> Iterator[Path]:
@@ -104,7 +108,10 @@ def _start(binaries: Path) -> str:
         "fsync=off",
     ]
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([binaries / "postgres", *options], user=user, cwd=folder, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [binaries / "postgres", *options], user=user, cwd=folder, stdout=log, stderr=log,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - it makes one system call
+        )  # fmt: skip
     atexit.register(_end, server)
     where = f"postgresql://taskhand@127.0.0.1:{port}/postgres"
     _until_ready(where, server, folder / "log")
@@ -114,6 +121,11 @@ def _start(binaries: Path) -> str:
 def _run(command: list[str | Path], user: str | None, folder: Path) -> None:
     done = subprocess.run(command, user=user, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def _end_with_parent() -> None:
+    """Have it shut down at once (SIGINT) when this process is killed. The last thing: a change of account undoes it."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:
