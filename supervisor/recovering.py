@@ -13,7 +13,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Container, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -122,7 +122,8 @@ class Outbox:
         async with self._limit:
             try:
                 why = self._blamed.get(entry.ti, WHY)
-                told = await Delivery(self._office, self._journal, entry, self._complain, why).make()
+                delivery = Delivery(self._office, self._journal, entry, self._complain, why=why, swept=self.clear.wait)
+                told = await delivery.make()
             except Exception as error:  # noqa: BLE001 - a fault of ours in one delivery is not to end the others
                 self._complain(f"attempt {UUID(bytes=entry.ti)}: {type(error).__name__}: {error}")
             else:
@@ -137,10 +138,18 @@ def here_or(session: Opened | None, current: Opened) -> str:
 class Delivery:
     """One attempt's."""
 
-    def __init__(
-        self, office: Office, journal: Journal, entry: Entry, complain: Callable[[str], None], why: str = WHY
+    def __init__(  # noqa: PLR0913 - what it tells, with what, and whom
+        self,
+        office: Office,
+        journal: Journal,
+        entry: Entry,
+        complain: Callable[[str], None],
+        *,
+        why: str,
+        swept: Callable[[], Awaitable[object]],
     ) -> None:
         self._why = why
+        self._swept = swept
         began, token = entry.began, entry.token
         assert began is not None  # noqa: S101 - others are not delivered
         assert token is not None  # noqa: S101 - as above
@@ -166,8 +175,9 @@ class Delivery:
                 self._note("told after its worker was killed", owed.state, row, refused)
             if owed is None or (refused is not None and refused.status not in ABOUT_THE_TOKEN | CONFLICTS):
                 refused = await self._lost()
-                if refused is not None and refused.status in CONFLICTS and self._began.extended:
-                    await self._reporter.gone()
+            if refused is not None and refused.status in CONFLICTS and self._began.extended:
+                await self._swept()
+                await self._reporter.gone()
             if refused is not None and refused.status in ABOUT_THE_TOKEN:
                 self._complain(f"attempt {self.api.ti_id}: {refused}; its outcome stays in the journal")
                 return False

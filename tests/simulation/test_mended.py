@@ -90,6 +90,12 @@ def test_who_is_asked_to_end_may_die_while_it_does_what_it_is_asked() -> None:
     assert not history.found, history.story
 
 
+def test_what_was_cleared_begins_when_its_end_is_delivered_from_the_journal() -> None:
+    """The outcome was refused, and nobody told the server that nothing was left: it waited for the end of the lease."""
+    history = play(27561)
+    assert not history.found, history.story
+
+
 @pytest.mark.slow
 def test_a_question_is_answered_once_whichever_two_moments_supervisors_die_in() -> None:
     """One that died before the greeting was behind it left a slate on which no answer could be told from it."""
