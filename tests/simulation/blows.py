@@ -60,7 +60,10 @@ def _fill_server(history: "History", blow: Blow, _: "Site") -> bool:
 
 
 def _set_server_clock(history: "History", _: Blow, __: "Site") -> bool:
-    history.skew_s += history.world.random.choice((-90.0, -8.0, 8.0, 3600.0))
+    step_s = history.world.random.choice((-90.0, -8.0, 8.0, 3600.0))
+    history.skew_s += step_s
+    if step_s < 0:  # a lease that runs lasts longer by as much
+        history.watch.faulty()
     if history.network.server is not None:
         history.network.server.skew_s = history.skew_s
     history.world.nature.tell(f"the server's clock is {history.skew_s:g} s off")
