@@ -102,7 +102,7 @@ async def released(url: str, folder: str, tasks: int) -> list[float]:
             await attempt.released
             free = time.monotonic()
             await running
-            line = order.log.read_text().splitlines()[0]
+            [line] = (line for line in order.log.read_text().splitlines() if '"stdout"' in line)
             found.append((free - float(json.loads(line)["event"])) * 1e3)
     return found
 
